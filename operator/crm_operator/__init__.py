@@ -1,0 +1,1 @@
+"""crm-operator: reconciles CrmIntegration and SyncPause. docs/architecture.md shows how the parts fit together."""

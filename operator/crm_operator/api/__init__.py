@@ -1,0 +1,1 @@
+"""The API that users write, one package per version."""

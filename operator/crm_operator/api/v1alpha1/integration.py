@@ -1,0 +1,297 @@
+"""What a user writes in a CrmIntegration. Only fields that work are here; docs/reference gives each with an example.
+
+Defaults live in these models, not in the CRD: a defaulted field in the stored object is drift for GitOps tools.
+Rules that compare fields are CEL and are enforced by the API server only.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, WithJsonSchema
+
+from crm_operator.api.base import ApiModel, cel, rules
+from crm_operator.api.duration import duration_between
+
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
+#: Redis key parts and metric names as the libraries allow them.
+QueueName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9._-]*$", min_length=1, max_length=128)]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", min_length=1, max_length=200)]
+
+
+class MetricOrigin(StrEnum):
+    """Where a guard's metric is read."""
+
+    PODS = "pods"
+    QUEUE = "queue"
+
+
+class QueueMetric(StrEnum):
+    """Metrics that the broker itself gives, summed over `queue.names`."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DELAYED = "delayed"
+    DEAD = "dead"
+
+
+class Reduce(StrEnum):
+    """How the samples of a window become one value."""
+
+    INCREASE = "Increase"
+    RATIO = "Ratio"
+    LAST = "Last"
+
+
+class SecretKeyRef(ApiModel):
+    """One key of a Secret in the integration's own namespace."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
+
+
+class UrlFrom(ApiModel):
+    """Where the broker's URL is read when it holds a password."""
+
+    secret_key_ref: SecretKeyRef
+
+
+class Workers(ApiModel):
+    """The worker pods."""
+
+    template: Annotated[
+        dict[str, Any],
+        WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
+    ] = Field(
+        description="A PodTemplateSpec, as in a Deployment. The worker is the container named `worker`, else the only one.",
+        json_schema_extra=rules(
+            cel(
+                "has(self.spec) && has(self.spec.containers) && self.spec.containers.size() > 0",
+                "template.spec.containers is empty; give the worker container, as in a Deployment",
+            )
+        ),
+    )
+    concurrency: int = Field(
+        default=8, ge=1, le=1000, description="Jobs that one pod runs at once: processes x threads. Default 8."
+    )
+
+
+class Queue(ApiModel):
+    """The broker's queues that these workers serve."""
+
+    model_config = ApiModel.model_config | {
+        "json_schema_extra": rules(
+            cel(
+                "has(self.url) != has(self.urlFrom)",
+                "give exactly one of url and urlFrom (urlFrom when the URL holds a password)",
+            )
+        )
+    }
+
+    url: Annotated[str, StringConstraints(pattern=r"^rediss?://[^\s@]+$", min_length=9, max_length=512)] | None = Field(
+        default=None, description="redis://HOST:PORT/DATABASE. A URL with a password belongs in a Secret: see urlFrom."
+    )
+    url_from: UrlFrom | None = Field(default=None, description="The same URL from a Secret in this namespace.")
+    namespace: QueueName = Field(default="dramatiq", description="The broker's key prefix. Default dramatiq.")
+    names: list[QueueName] = Field(
+        min_length=1,
+        max_length=16,
+        description="Names of the Dramatiq queues.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class Scaling(ApiModel):
+    """How many workers run."""
+
+    model_config = ApiModel.model_config | {
+        "json_schema_extra": rules(
+            cel(
+                "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
+                expression="'maxReplicas ' + string(self.maxReplicas) + ' is below minReplicas ' + "
+                "string(self.minReplicas) + '; raise it to ' + string(self.minReplicas) + ' or more'",
+                path=".maxReplicas",
+            ),
+            cel(
+                "!(has(self.drainTarget) && has(self.backlogPerReplica))",
+                "drainTarget and backlogPerReplica are two ways to say one thing; remove one of them",
+            ),
+        )
+    }
+
+    min_replicas: int = Field(default=0, ge=0, le=1000, description="Fewest workers. Default 0.")
+    max_replicas: int = Field(ge=1, le=1000, description="Most workers, canary included.")
+    drain_target: duration_between("1s", "24h") | None = Field(  # type: ignore[valid-type]
+        default=None, description="Size the workers so that the backlog is gone in this time. Default 60s."
+    )
+    backlog_per_replica: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Instead of drainTarget: this many waiting jobs per worker."
+    )
+    job_duration: duration_between("1ms", "1h") = Field(  # type: ignore[valid-type]
+        default=timedelta(seconds=1), description="How long one job takes. Default 1s."
+    )
+    scale_down_after: duration_between("0s", "1h") = Field(  # type: ignore[valid-type]
+        default=timedelta(seconds=20),
+        description="Go down only to the largest size that was needed in this time. Default 20s.",
+    )
+
+
+class RolloutStep(ApiModel):
+    """One step of a canary."""
+
+    weight: int = Field(ge=1, le=100, description="Percent of the workers that run the new version.")
+    hold: duration_between("0s", "168h") = Field(description="How long the step lasts at least.")  # type: ignore[valid-type]
+
+
+class Rollout(ApiModel):
+    """How a new worker template replaces the old one."""
+
+    steps: list[RolloutStep] = Field(
+        default=[RolloutStep(weight=20, hold=timedelta(minutes=5))],
+        max_length=20,
+        description="Default: 20 % for 5m. [] is a plain rolling update, guarded while it bakes.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "atomic",
+            **rules(
+                cel(
+                    "self.all(i, s, i == 0 || self[i - 1].weight < s.weight)",
+                    "weights must rise from step to step; sort the steps and remove equal weights",
+                )
+            ),
+        },
+    )
+    bake: duration_between("0s", "168h") = Field(  # type: ignore[valid-type]
+        default=timedelta(minutes=15), description="After promotion the guards can still roll back. Default 15m."
+    )
+    progress_deadline: duration_between("10s", "24h") = Field(  # type: ignore[valid-type]
+        default=timedelta(minutes=10),
+        description="Roll back when nothing moves for this long; holds and pauses excluded. Default 10m.",
+    )
+    min_jobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Jobs that the canary must have finished before a step counts. Default 20 with metrics.pods, else 0.",
+    )
+
+
+class PodMetrics(ApiModel):
+    """Prometheus metrics of the worker pods, which know which version said what."""
+
+    port: int = Field(default=9191, ge=1, le=65535, description="Default 9191, Dramatiq's own.")
+    path: Annotated[str, StringConstraints(pattern=r"^/[-a-zA-Z0-9._~/]*$", max_length=200)] = Field(
+        default="/metrics", description="Default /metrics."
+    )
+    interval: duration_between("1s", "5m") = Field(  # type: ignore[valid-type]
+        default=timedelta(seconds=5), description="Time between scrapes. Default 5s; every second during a rollout."
+    )
+
+
+class Metrics(ApiModel):
+    """Where guards find their metrics, besides the queue."""
+
+    pods: PodMetrics | None = None
+
+
+class GuardMetric(ApiModel):
+    """What a guard reads."""
+
+    from_: MetricOrigin = Field(alias="from", description="pods: scraped from the workers. queue: the broker's counts.")
+    name: MetricName = Field(description="Metric name; of a queue: waiting, running, delayed or dead.")
+    per: MetricName | None = Field(default=None, description="Of Ratio: the counter to divide by.")
+
+
+class Threshold(ApiModel):
+    """Crossed when the value is above it; exactly equal is not above."""
+
+    above: float = Field(ge=0, le=1e15)
+
+
+class Guard(ApiModel):
+    """One metric, reduced over a window and compared with thresholds."""
+
+    model_config = ApiModel.model_config | {
+        "json_schema_extra": rules(
+            cel("has(self.warning) || has(self.critical)", "give warning, critical or both, e.g. critical: {above: 10}"),
+            cel(
+                "!(has(self.warning) && has(self.critical)) || self.warning.above <= self.critical.above",
+                "warning.above is higher than critical.above; a warning comes first, so lower it",
+                path=".warning",
+            ),
+            cel(
+                "self.reduce == 'Last' ? !has(self.window) : has(self.window)",
+                "Increase and Ratio need a window, e.g. window: 5m; Last takes none",
+            ),
+            cel(
+                "self.reduce == 'Ratio' ? has(self.metric.per) : !has(self.metric.per)",
+                "metric.per is the counter that a Ratio divides by: needed for Ratio, and only there",
+            ),
+            cel(
+                "self.metric.from != 'queue' || self.metric.name in ['waiting', 'running', 'delayed', 'dead']",
+                expression="'metric.name ' + self.metric.name + "
+                "' is unknown to a queue; use waiting, running, delayed or dead'",
+                path=".metric",
+            ),
+            cel(
+                "self.metric.from != 'queue' || self.reduce != 'Ratio'",
+                "a queue has no counters to divide; use reduce: Last or Increase",
+                path=".reduce",
+            ),
+        )
+    }
+
+    name: DnsLabel
+    metric: GuardMetric
+    reduce: Reduce = Field(
+        description="Increase: of a counter over the window. Ratio: of two counters' increases. "
+        "Last: the newest value, of the worst pod."
+    )
+    window: duration_between("5s", "1h") | None = Field(default=None, description="Of Increase and Ratio.")  # type: ignore[valid-type]
+    warning: Threshold | None = Field(default=None, description="Holds the rollout.")
+    critical: Threshold | None = Field(default=None, description="Rolls the release back when it is to blame.")
+
+
+class OnCritical(ApiModel):
+    """What a critical guard may do."""
+
+    rollback: bool = Field(default=True, description="Roll the release back. Default true; false only holds it.")
+
+
+class CrmIntegrationSpec(ApiModel):
+    """One CRM provider's sync: its workers, queue, scaling, rollout and guards."""
+
+    model_config = ApiModel.model_config | {
+        "json_schema_extra": rules(
+            cel(
+                "!has(self.guards) || (has(self.metrics) && has(self.metrics.pods)) || "
+                "self.guards.all(g, g.metric.from != 'pods')",
+                "a guard reads from pods, but metrics.pods is not set; add it, e.g. metrics: {pods: {port: 9191}}",
+                path=".guards",
+            ),
+            cel(
+                "!has(self.rollout) || !has(self.rollout.minJobs) || self.rollout.minJobs == 0 || "
+                "(has(self.metrics) && has(self.metrics.pods))",
+                "rollout.minJobs counts jobs in the workers' metrics; set metrics.pods, or minJobs to 0",
+                path=".rollout",
+            ),
+        )
+    }
+
+    provider: DnsLabel = Field(
+        description="hubspot, zoho, odoo or any DNS label. Immutable.",
+        json_schema_extra=rules(
+            cel("self == oldSelf", "provider cannot be changed; create another CrmIntegration for the other provider")
+        ),
+    )
+    workers: Workers
+    queue: Queue
+    scaling: Scaling
+    rollout: Rollout = Field(default_factory=Rollout)
+    metrics: Metrics = Field(default_factory=Metrics)
+    guards: list[Guard] | None = Field(
+        default=None,
+        max_length=20,
+        description="Omitted: the runbook's table. []: no guards.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    on_critical: OnCritical = Field(default_factory=OnCritical)

@@ -1,0 +1,1 @@
+"""The loop: watch, queue, observe, decide, apply. All access to Kubernetes is here."""

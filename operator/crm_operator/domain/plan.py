@@ -1,0 +1,80 @@
+"""What a decision asks for: data, each with a `why`, carried out in order by `controller/apply.py`."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from crm_operator.api.v1alpha1 import CrmIntegrationStatus
+
+Role = Literal["stable", "canary"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRevision:
+    """Store the spec's template under its revision, so that a rollback can find it."""
+
+    revision: str
+    keep: frozenset[str]  # revisions that pruning must spare
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyTemplate:
+    """Put a revision's template into a Deployment, creating it at `replicas` when it is missing."""
+
+    role: Role
+    revision: str
+    replicas: int  # of a new Deployment; an existing one keeps its size, which SetReplicas owns
+    urgent: bool  # let every old pod go at once instead of a normal rolling update
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetReplicas:
+    """Set the size of a Deployment."""
+
+    role: Role
+    replicas: int
+    was: int
+    #: Takes work away from a bad version: goes ahead even when an earlier write of the plan failed.
+    stops_damage: bool = False
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteWorkload:
+    """Delete a Deployment that no phase wants any more (an empty canary)."""
+
+    role: Role
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteStatus:
+    """Store this status. In the plan only when it is worth a write."""
+
+    status: CrmIntegrationStatus
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmitEvent:
+    """Tell users, as a Kubernetes Event on the CrmIntegration."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str  # CamelCase, past tense
+    message: str
+
+
+Action = RecordRevision | ApplyTemplate | SetReplicas | DeleteWorkload | WriteStatus | EmitEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Actions in order, when to look again, and what the metrics should know."""
+
+    actions: tuple[Action, ...] = ()
+    #: Look again after this, even if nothing happens. None: only when something changes.
+    requeue_after: timedelta | None = None
+    #: The status as of now, also when it is not worth a write: for explain and metrics.
+    status: CrmIntegrationStatus = field(default_factory=CrmIntegrationStatus)

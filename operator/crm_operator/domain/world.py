@@ -1,0 +1,172 @@
+"""Everything that a decision may look at, frozen. `controller/observe.py` builds it; tests build it by hand.
+
+"Could not read" is a value here (`Unknown`), so that nobody can take a failed read for a zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A read that gave no value."""
+
+    #: One clause for status, naming the field and the remedy where there is one. No bodies, no secrets.
+    why: str
+    #: CamelCase, for a condition's reason.
+    reason: str = "Unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueReading:
+    """Jobs in an integration's queues, summed, all from one broker at one time."""
+
+    waiting: int  # ready to be taken, >= 0
+    running: int  # fetched by a worker and not acknowledged, >= 0
+    delayed: int  # waiting for their time, >= 0
+    due: int  # of `delayed`, due within the workers' start delay, >= 0
+    dead: int  # dead-lettered and still kept, >= 0
+    oldest_age: timedelta | None  # of the oldest waiting job; None: nothing waits, or its age cannot be read
+    at: datetime  # when the broker answered
+
+    @property
+    def backlog(self) -> int:
+        """Jobs that need a worker now: waiting, running and those due before a worker could start."""
+        return self.waiting + self.running + self.due
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """The newest reading, and what scaling needs to know of those before it."""
+
+    latest: QueueReading | Unknown
+    #: The largest backlog within `scaling.scaleDownAfter`, or since readings became good. None: no good reading yet.
+    peak_backlog: int | None = None
+    #: Readings have been good without a gap since then. None: the newest one is not good.
+    good_since: datetime | None = None
+    #: When the peak leaves the window, if the readings stay as they are: time to look again.
+    peak_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A worker pod."""
+
+    name: str
+    role: str  # stable | canary
+    revision: str
+    ready: bool
+    terminating: bool
+    started_at: datetime | None
+    restarts: int = 0  # of the worker container
+    #: Why the worker container does not run, as the kubelet says it: ImagePullBackOff, CrashLoopBackOff, ...
+    waiting_reason: str | None = None
+    waiting_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One of the two Deployments as the API server has it."""
+
+    revision: str  # the label on its pod template
+    replicas: int  # spec
+    updated: int = 0  # status.updatedReplicas
+    ready: int = 0
+    available: int = 0
+    total: int = 0  # status.replicas, old pods included, terminating ones not
+    observed: bool = False  # status.observedGeneration == metadata.generation
+    #: The template is as the operator last applied it, and owner and labels are right.
+    #: False makes the plan apply it again.
+    intact: bool = True
+    #: The operator's strategy for a rollback (all old pods at once) is in place.
+    urgent_strategy: bool = False
+    pods: tuple[Pod, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Its newest template runs in all wanted pods, and no old pod is left outside termination."""
+        return self.observed and self.updated == self.total == self.replicas and self.available >= self.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One metric of one side, reduced over the guard's window."""
+
+    value: float  # finite
+    samples: int  # pods or readings that it rests on, >= 1
+    at: datetime  # of its newest sample
+    #: The value at the evaluation before, on an older sample. A gauge must breach twice running. None: no such.
+    previous: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one guard's metric says."""
+
+    #: By revision, when the source can tell revisions apart; a revision that has no pods is absent.
+    by_revision: Mapping[str, Reading | Unknown] = field(default_factory=dict)
+    #: Over all revisions.
+    overall: Reading | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsDone:
+    """Jobs finished by one revision's pods since they started, from the workers' own counters."""
+
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A SyncPause that matches this integration and is effective now."""
+
+    name: str
+    reason: str
+    since: datetime  # when the operator first saw it
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRefused:
+    """The API server refused `workers.template`."""
+
+    message: str  # its own words, shortened
+    retry_at: datetime | None = None  # when to ask again; the cause may lie outside the template (quota, admission)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One CrmIntegration and all that bears on it, at one time."""
+
+    now: datetime
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: CrmIntegrationSpec
+    status: CrmIntegrationStatus  # as recorded; the memory of the rollout
+    #: The revision of spec.workers.template.
+    target: str
+    #: Its verdict: None = accepted by a server-side dry run, or Unknown = could not be asked.
+    template: TemplateRefused | Unknown | None = None
+    stable: Workload | None = None  # Deployment NAME
+    canary: Workload | None = None  # Deployment NAME-canary
+    #: Revisions whose template is stored, or could be read; a rollback can go there.
+    known_revisions: frozenset[str] = frozenset()
+    queue: QueueView = QueueView(latest=Unknown("no reading yet", "Starting"))
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by guard name
+    jobs_done: Mapping[str, JobsDone | Unknown] = field(default_factory=dict)  # by revision
+    #: Whether the workers' metrics can be read; None: not configured, or no pod to read.
+    metrics: Unknown | None = None
+    pauses: tuple[Pause, ...] = ()
+    #: Another controller owns the size of our Deployments; its kind and name.
+    foreign_scaler: str | None = None
+
+
+#: The JSON of a pod template as the user wrote it.
+Template = dict[str, Any]
