@@ -10,7 +10,7 @@ import redis
 from demo.app.load import LoadGenerator
 from demo.app.settings import BrokerSettings
 from tests.demo.conftest import Shop, redis_server, scrape
-from tests.demo.processes import eventually, free_port, python
+from tests.demo.processes import REPOSITORY, eventually, free_port, python
 
 
 def test_a_job_is_done_once_and_written_to_hubspot_under_its_version(shop: Shop) -> None:
@@ -135,7 +135,7 @@ def test_a_job_that_vanished_from_the_queue_is_reported_lost(shop: Shop) -> None
             "DRAMATIQ_NAMESPACE": shop.settings.namespace,
             "CRM_QUEUE": shop.settings.queue,
         },
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=30,
@@ -188,7 +188,7 @@ def test_a_frozen_metrics_endpoint_does_not_stop_the_jobs_and_thaws(shop: Shop) 
 def _outage(action: str, port: int) -> None:
     subprocess.run(
         python("-m", "demo.app.metrics_outage", action, "--port", str(port)),
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
         check=True,
         capture_output=True,
         timeout=20,

@@ -1,0 +1,1 @@
+"""The demonstration: a small real application under the operator's care, and its story."""
