@@ -1,0 +1,1 @@
+"""Tools for developing crm-operator: nothing in here is shipped to users."""

@@ -1,0 +1,36 @@
+"""Locks between processes: builds, cluster names and the choice of addresses. The kernel drops them with their holder."""
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dev.cluster.progress import Progress
+from dev.cluster.waiting import wait_until
+
+LONGEST_WAIT_SECONDS = 3600.0  # a cold build by another process on a slow machine
+
+
+@contextmanager
+def exclusive(path: Path, progress: Progress, what: str) -> Iterator[None]:
+    """Hold the lock file `path`; tells `progress` that it waits for `what` while another process holds it.
+
+    Raises TimeoutError after an hour.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a") as file:
+        if not _try_lock(file.fileno()):
+            progress.step(f"another process is at {what}: waiting for it")
+            wait_until(lambda: _try_lock(file.fileno()), what, within_seconds=LONGEST_WAIT_SECONDS)
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True

@@ -1,0 +1,3 @@
+module localhost/crm-dev/pause
+
+go 1.26.0
