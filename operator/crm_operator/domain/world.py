@@ -164,8 +164,8 @@ class World:
     #: Whether the workers' metrics can be read; None: not configured, or no pod to read.
     metrics: Unknown | None = None
     pauses: tuple[Pause, ...] = ()
-    #: Another controller owns the size of our Deployments; its kind and name.
-    foreign_scaler: str | None = None
+    #: A write of the pass before was refused by the API server (quota, admission, RBAC); its own words, shortened.
+    refused: Unknown | None = None
 
 
 #: The JSON of a pod template as the user wrote it.

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from crm_operator.api.base import ApiModel, Timestamp
+from crm_operator.api.base import ApiModel, Timestamp, shortened
 
-Text = Annotated[str, StringConstraints(max_length=1024)]
+#: Words for people; longer ones are cut.
+Text = Annotated[str, shortened(1024), StringConstraints(max_length=1024)]
 Name = Annotated[str, StringConstraints(max_length=63)]
 RevisionName = Annotated[str, StringConstraints(max_length=32)]
 
@@ -54,111 +55,151 @@ class SyncState(StrEnum):
 class Condition(ApiModel):
     """As in metav1.Condition."""
 
-    type: Annotated[str, StringConstraints(max_length=63)]
-    status: Literal["True", "False", "Unknown"]
-    observed_generation: int | None = None
-    last_transition_time: Timestamp
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    message: Text
+    type: Annotated[str, StringConstraints(max_length=63)] = Field(
+        description="Ready, Reconciling, Stalled, QueueReachable, MetricsAvailable, Scaled, Paused or RolledBack."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(
+        description="True, False, or Unknown when it could not be found out."
+    )
+    observed_generation: int | None = Field(default=None, description="The metadata.generation that this was true of.")
+    last_transition_time: Timestamp = Field(description="When status last changed.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(
+        description="One CamelCase word for programs."
+    )
+    message: Text = Field(description="For people: field, value and remedy.")
 
 
 class WorkersStatus(ApiModel):
     """Worker pods; `desired` is the sum that scaling wants, `stable` and `canary` how it is split."""
 
-    desired: int
-    ready: int
-    stable: int
-    canary: int
+    desired: int = Field(description="Pods that scaling wants.")
+    ready: int = Field(description="Pods that are Ready, of both versions.")
+    stable: int = Field(description="Pods wanted of the stable version.")
+    canary: int = Field(description="Pods wanted of the new version.")
 
 
 class QueueStatus(ApiModel):
     """The last reading worth writing down, in jobs."""
 
-    waiting: int
-    running: int
-    delayed: int
-    dead: int
-    oldest_age_seconds: int | None = None
-    #: When it was written here; the live numbers are in the operator's metrics.
-    observed_time: Timestamp
+    waiting: int = Field(description="Ready to be taken.")
+    running: int = Field(description="Taken by a worker and not acknowledged.")
+    delayed: int = Field(description="Waiting for their time.")
+    dead: int = Field(description="Given up by the workers and still kept by the broker.")
+    oldest_age_seconds: int | None = Field(
+        default=None, description="Age of the oldest waiting job; absent when nothing waits or its age cannot be read."
+    )
+    observed_time: Timestamp = Field(
+        description="When it was written here; the live numbers are in the operator's metrics."
+    )
 
 
 class RolloutStatus(ApiModel):
     """The rollout's memory. Revisions are names of pod templates, see domain/revision.py."""
 
-    phase: RolloutPhase
-    #: Index into rollout.steps; 0 outside Canary.
-    step: int = 0
-    #: Percent asked for by the step; workers.canary shows the pods.
-    weight: int = 0
-    #: The last revision that finished its bake; a rollback goes there. Absent until the first one is up.
-    stable_revision: RevisionName | None = None
-    #: The revision being tried: Canary, Promoting, Baking.
-    candidate_revision: RevisionName | None = Field(default=None, alias="canaryRevision")
-    #: The revision that was rolled back; not tried again until the template changes.
-    failed_revision: RevisionName | None = None
-    #: When the current step, or phase outside Canary, began.
-    step_start_time: Timestamp | None = None
-    #: When the rollout began: what breached before is not the release's fault.
-    start_time: Timestamp | None = None
-    #: The last time something moved, for progressDeadline.
-    progress_time: Timestamp | None = None
-    #: Digest of rollout.steps; edited steps start again.
-    steps_hash: Annotated[str, StringConstraints(max_length=32)] | None = None
-    reason: Text | None = None
+    phase: RolloutPhase = Field(description="Where the rollout stands.")
+    step: int = Field(default=0, description="Index into rollout.steps; 0 outside Canary.")
+    weight: int = Field(default=0, description="Percent asked for by the step; workers.canary shows the pods.")
+    stable_revision: RevisionName | None = Field(
+        default=None,
+        description="The last revision that finished its bake; a rollback goes there. Absent until one is up.",
+    )
+    candidate_revision: RevisionName | None = Field(
+        default=None, alias="canaryRevision", description="The revision being tried: Canary, Promoting, Baking."
+    )
+    failed_revision: RevisionName | None = Field(
+        default=None, description="The revision that was rolled back; not tried again until the template changes."
+    )
+    step_start_time: Timestamp | None = Field(
+        default=None,
+        description="Since when the step's hold, or the bake, is counted; absent while it is not "
+        "(pods not Ready, paused, warned).",
+    )
+    start_time: Timestamp | None = Field(
+        default=None, description="When the rollout began: what breached before is not the release's fault."
+    )
+    waiting_since: Timestamp | None = Field(
+        default=None, description="Since when pods are awaited, for progressDeadline; absent while none are."
+    )
+    steps_hash: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None, description="Digest of rollout.steps; edited steps start again."
+    )
+    reason: Text | None = Field(
+        default=None, description="What the rollout waits for, or why it ended, in one sentence."
+    )
 
 
 class GuardStatus(ApiModel):
     """A guard's verdict with what it rests on."""
 
-    name: Name
-    state: GuardState
-    #: The value judged, as text with at most six significant digits.
-    value: Annotated[str, StringConstraints(max_length=32)] | None = None
-    threshold: Annotated[str, StringConstraints(max_length=32)] | None = None
-    #: revision or provider, when the state is Critical.
-    blame: Annotated[str, StringConstraints(max_length=16)] | None = None
-    samples: int | None = None
-    since: Timestamp
-    message: Text | None = None
+    name: Name = Field(description="Of the guard in the spec, or of the built-in one.")
+    state: GuardState = Field(description="The verdict.")
+    value: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None, description="The value judged, as text with at most six significant digits."
+    )
+    threshold: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None, description="The threshold that the value was compared with."
+    )
+    blame: Annotated[str, StringConstraints(max_length=16)] | None = Field(
+        default=None, description="revision or provider, when the state is Critical."
+    )
+    samples: int | None = Field(default=None, description="Pods or readings that the value rests on.")
+    since: Timestamp = Field(description="When the state last changed.")
+    message: Text | None = Field(default=None, description="Why, when the state needs a word.")
 
 
 class SyncStatus(ApiModel):
     """Whether the sync runs, and since when."""
 
-    state: SyncState
-    since_time: Timestamp
-    #: Names of the SyncPauses that hold it.
-    pauses: list[Annotated[str, StringConstraints(max_length=253)]] = Field(default=[], max_length=100)
+    state: SyncState = Field(description="Whether workers run.")
+    since_time: Timestamp = Field(description="When the state last changed.")
+    took_seconds: float | None = Field(
+        default=None, description="Of Paused: from the pause to the end of the last worker."
+    )
+    pauses: list[Annotated[str, StringConstraints(max_length=253)]] = Field(
+        default=[], max_length=100, description="Names of the SyncPauses that hold it."
+    )
 
 
 class Decision(ApiModel):
     """One thing the operator decided, newest last."""
 
-    time: Timestamp
-    what: Annotated[str, StringConstraints(max_length=63)]
-    why: Text
-    from_: Annotated[str, StringConstraints(max_length=64)] | None = Field(default=None, alias="from")
-    to: Annotated[str, StringConstraints(max_length=64)] | None = None
+    time: Timestamp = Field(description="When it was decided.")
+    what: Annotated[str, StringConstraints(max_length=63)] = Field(
+        description="One CamelCase word, the reason of the Event that went with it."
+    )
+    why: Text = Field(description="The numbers behind it.")
+    from_: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None, alias="from", description="The value before: a size, a weight, a revision."
+    )
+    to: Annotated[str, StringConstraints(max_length=64)] | None = Field(default=None, description="The value after.")
 
 
 class CrmIntegrationStatus(ApiModel):
     """Verdicts and memory; written by the operator only."""
 
-    observed_generation: int = -1
-    phase: Phase | None = None
-    message: Text | None = None
-    workers: WorkersStatus | None = None
-    queue: QueueStatus | None = None
-    rollout: RolloutStatus | None = None
+    observed_generation: int = Field(
+        default=-1, description="The metadata.generation that the operator last acted on; -1: none yet."
+    )
+    phase: Phase | None = Field(default=None, description="One word; the conditions have the detail.")
+    message: Text | None = Field(default=None, description="One sentence with numbers.")
+    workers: WorkersStatus | None = Field(default=None, description="Worker pods.")
+    queue: QueueStatus | None = Field(default=None, description="Jobs in the queues.")
+    rollout: RolloutStatus | None = Field(default=None, description="The running or last rollout.")
     guards: list[GuardStatus] = Field(
+        description="Verdicts, one per guard.",
         default=[],
-        max_length=20,
+        max_length=32,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    sync: SyncStatus | None = None
-    decisions: list[Decision] = Field(default=[], max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    sync: SyncStatus | None = Field(default=None, description="Whether the sync runs.")
+    decisions: list[Decision] = Field(
+        default=[],
+        max_length=10,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="The last 10 decisions, newest last.",
+    )
     conditions: list[Condition] = Field(
+        description="As in Kubernetes' own objects.",
         default=[],
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},

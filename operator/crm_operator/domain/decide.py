@@ -1,0 +1,149 @@
+"""World in, Plan out: the whole product's judgement in one pure function.
+
+Order of a plan: what a crash must find recorded, then what stops damage, then what restores, then what cleans up.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from crm_operator.api.v1alpha1 import Condition, CrmIntegrationStatus, Decision, GuardState, GuardStatus
+from crm_operator.domain import guards, pause, report, rollout, scaling
+from crm_operator.domain.allocation import Allocation, Wanted, allocate
+from crm_operator.domain.events import event_of
+from crm_operator.domain.health import Findings
+from crm_operator.domain.plan import (
+    Action,
+    ApplyTemplate,
+    DeleteWorkload,
+    Plan,
+    RecordRevision,
+    Role,
+    SetReplicas,
+    WriteStatus,
+)
+from crm_operator.domain.scaling import Size
+from crm_operator.domain.world import TemplateRefused, Workload, World
+
+#: The shortest time after which to look again; nothing here needs a finer clock.
+SOONEST = timedelta(milliseconds=100)
+
+
+def decide(world: World) -> Plan:
+    """What to do now, and when to look again. Total: every world has a plan, and the same world the same plan."""
+    verdicts = guards.evaluate(world)
+    sync = pause.sync(world)
+    move = rollout.advance(world, verdicts)
+    size = scaling.size(world)
+    allocation = allocate(world, move.rollout, total=size.replicas, paused=sync.paused)
+    found = Findings(world=world, rollout=move.rollout, sync=sync, size=size, allocation=allocation, verdicts=verdicts)
+    decisions = [*sync.decisions, *move.decisions, *_scaled(world, size, paused=sync.paused)]
+    draft = report.status_of(found, decisions)
+    noticed = list(_noticed(world, draft))
+    status = report.status_of(found, [*decisions, *noticed]) if noticed else draft
+    why = report.worth_writing(world.status, status, world.now)
+    actions: list[Action] = []
+    if world.template is None and world.target not in world.known_revisions:
+        actions.append(_record(world, status))
+    if why is not None:
+        actions.append(WriteStatus(status=status, why=why))
+    actions += _workload_actions(world, allocation, why=_why(move.rollout.reason, size.why))
+    actions += [event_of(decision) for decision in (*decisions, *noticed)]
+    return Plan(
+        actions=tuple(actions), requeue_after=_requeue(world, status, move.look_again, written=why), status=status
+    )
+
+
+def _record(world: World, status: CrmIntegrationStatus) -> RecordRevision:
+    moving = status.rollout
+    named = (moving.stable_revision, moving.candidate_revision, moving.failed_revision) if moving is not None else ()
+    return RecordRevision(
+        revision=world.target,
+        keep=frozenset(revision for revision in (*named, world.target) if revision is not None),
+        why="so that a rollback finds this template",
+    )
+
+
+def _scaled(world: World, size: Size, *, paused: bool) -> Iterator[Decision]:
+    was = world.status.workers
+    now = 0 if paused else size.replicas
+    if was is not None and was.desired != now and not paused:
+        yield Decision(time=world.now, what="Scaled", why=size.why, from_=str(was.desired), to=str(now))
+
+
+def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
+    """Changes of state worth telling: a guard turned Critical, the queue was lost or is back, a write was refused."""
+    before: dict[str, GuardStatus] = {was.name: was for was in world.status.guards}
+    for guard in draft.guards:
+        was = before.get(guard.name)
+        if guard.state is GuardState.CRITICAL and (was is None or was.state is not GuardState.CRITICAL):
+            blame = f"; the {guard.blame} is to blame" if guard.blame else ""
+            yield Decision(time=world.now, what="GuardCritical", why=f"{guard.name}: {guard.message}{blame}"[:1000])
+    old = {condition.type: condition for condition in world.status.conditions}
+    new = {condition.type: condition for condition in draft.conditions}
+    if _turned(old, new, "QueueReachable", "False"):
+        yield Decision(time=world.now, what="QueueLost", why=new["QueueReachable"].message)
+    elif (
+        _turned(old, new, "QueueReachable", "True")
+        and "QueueReachable" in old
+        and old["QueueReachable"].status == "False"
+    ):
+        yield Decision(time=world.now, what="QueueRead", why=new["QueueReachable"].message)
+    ready, was_ready = new["Ready"], old.get("Ready")
+    if (
+        was_ready is None
+        or was_ready.reason != ready.reason
+        or was_ready.observed_generation != ready.observed_generation
+    ):
+        if isinstance(world.template, TemplateRefused) and ready.reason == "InvalidTemplate":
+            yield Decision(time=world.now, what="TemplateRefused", why=ready.message)
+        elif world.refused is not None and ready.reason == world.refused.reason:
+            yield Decision(time=world.now, what="WriteRefused", why=ready.message)
+
+
+def _turned(old: dict[str, Condition], new: dict[str, Condition], type_: str, status: str) -> bool:
+    return new[type_].status == status and (type_ not in old or old[type_].status != status)
+
+
+def _workload_actions(world: World, allocation: Allocation, *, why: str) -> Iterator[Action]:
+    """Shrink before growing: damage stops first, and the total never exceeds what was allotted."""
+    sides: tuple[tuple[Role, Workload | None, Wanted | None], ...] = (
+        ("canary", world.canary, allocation.canary),
+        ("stable", world.stable, allocation.stable),
+    )
+    for role, have, want in sides:
+        target = want.replicas if want is not None else 0
+        if have is not None and have.replicas > target and (want is not None or role == "canary"):
+            yield SetReplicas(role=role, replicas=target, was=have.replicas, stops_damage=True, why=why)
+    for role, have, want in reversed(sides):
+        if want is None:
+            continue
+        if have is None:
+            yield ApplyTemplate(role=role, revision=want.revision, replicas=want.replicas, urgent=want.urgent, why=why)
+            continue
+        if have.revision != want.revision or not have.intact or have.urgent_strategy != want.urgent:
+            yield ApplyTemplate(role=role, revision=want.revision, replicas=want.replicas, urgent=want.urgent, why=why)
+        if have.replicas < want.replicas:
+            yield SetReplicas(role=role, replicas=want.replicas, was=have.replicas, why=why)
+    canary = world.canary
+    if canary is not None and allocation.canary is None and canary.replicas == 0 and not canary.pods:
+        yield DeleteWorkload(role="canary", why="no phase needs it, and its last pod is gone")
+
+
+def _why(rollout_reason: str | None, size_why: str) -> str:
+    return f"{rollout_reason}; {size_why}" if rollout_reason else size_why
+
+
+def _requeue(
+    world: World, status: CrmIntegrationStatus, look_again: datetime | None, *, written: str | None
+) -> timedelta | None:
+    times = [look_again, world.queue.peak_until, pause.next_expiry(world)]
+    if written is None and report.live_pending(world.status, status):
+        times.append(report.live_due(world.status, world.now))
+    if isinstance(world.template, TemplateRefused):
+        times.append(world.template.retry_at)
+    if world.queue.good_since is not None:
+        # A size held only because the readings are young is looked at again when they are old enough.
+        covered = world.queue.good_since + world.spec.scaling.scale_down_after
+        times.append(covered if covered > world.now else None)
+    ahead = [max(time - world.now, SOONEST) for time in times if time is not None]
+    return min(ahead, default=None)

@@ -1,0 +1,17 @@
+"""Events that tell users of a decision. One Event per decision; a decision's reason and words are its own."""
+
+from crm_operator.api.v1alpha1 import Decision
+from crm_operator.domain.plan import EmitEvent
+
+#: Decisions that somebody should look at.
+_WARNINGS = frozenset({"RolledBack", "GuardCritical", "TemplateRefused", "QueueLost", "WriteRefused"})
+
+
+def event_of(decision: Decision) -> EmitEvent:
+    """`RolledBack: sync-errors ... (4f1c -> 9a02)`"""
+    arrow = f" ({decision.from_ or 'none'} -> {decision.to})" if decision.to is not None else ""
+    return EmitEvent(
+        type="Warning" if decision.what in _WARNINGS else "Normal",
+        reason=decision.what,
+        message=f"{decision.why}{arrow}"[:1000],
+    )

@@ -1,0 +1,205 @@
+"""Judges each guard: OK, Warning, Critical, Unknown or Inactive, and whom a critical one blames.
+
+Only a real value can breach. Called by decide on every pass; rollout.py and health.py use the verdicts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from crm_operator.api.duration import render
+from crm_operator.api.v1alpha1 import Guard, GuardState, GuardStatus, MetricOrigin, Reduce, RolloutPhase
+from crm_operator.domain.default_guards import guards_of
+from crm_operator.domain.world import Evidence, Reading, Unknown, World
+
+Blame = Literal["revision", "provider"]
+
+#: With the same data on both sides, stable is "failing just as much" from this share of the canary's value per pod.
+#: Half, because small counts scatter: 12 errors on one side and 6 on the other are one bad provider, more often than
+#: not.
+SHARED_FAULT = 0.5
+
+#: A reason that the pod source gives when no pod of a side exists; nothing runs, so nothing can be judged.
+NO_PODS = "NoPods"
+#: A reason that a source gives when the workers do not have the metric at all.
+METRIC_MISSING = "MetricMissing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one guard says now."""
+
+    guard: Guard
+    state: GuardState
+    value: float | None = None
+    threshold: float | None = None  # the one crossed, else the lowest there is
+    samples: int | None = None
+    blame: Blame | None = None  # of Critical only
+    message: str  # why, with numbers
+
+    @property
+    def name(self) -> str:
+        return self.guard.name
+
+
+def evaluate(world: World) -> tuple[Verdict, ...]:
+    """One verdict per guard in force, in the spec's order."""
+    return tuple(_judge(world, guard, is_default=is_default) for guard, is_default in guards_of(world.spec.guards))
+
+
+def candidate_of(world: World) -> str | None:
+    """The revision on trial, if one is."""
+    rollout = world.status.rollout
+    if rollout is not None and rollout.phase in (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING):
+        return rollout.candidate_revision
+    return None
+
+
+def _judge(world: World, guard: Guard, *, is_default: bool) -> Verdict:
+    if guard.metric.from_ is MetricOrigin.PODS and world.spec.metrics.pods is None:
+        return Verdict(
+            guard=guard,
+            state=GuardState.INACTIVE,
+            message="reads the workers' metrics; set spec.metrics.pods to use it",
+        )
+    evidence = world.evidence.get(guard.name) or Evidence(overall=Unknown("not read yet", "Starting"))
+    candidate = candidate_of(world)
+    if guard.metric.from_ is MetricOrigin.PODS and candidate is not None:
+        verdict = _judge_candidate(world, guard, evidence, candidate)
+    else:
+        verdict = _judge_overall(world, guard, evidence, on_trial=candidate is not None)
+    if is_default and verdict.state is GuardState.UNKNOWN and _missing(evidence, candidate):
+        return Verdict(
+            guard=guard, state=GuardState.INACTIVE, message=f"the workers have no metric {guard.metric.name}"
+        )
+    return verdict
+
+
+def _missing(evidence: Evidence, candidate: str | None) -> bool:
+    """Every side that was read lacks the metric. One that could not be read leaves the question open."""
+    sides = [evidence.overall, *evidence.by_revision.values()]
+    return all(isinstance(side, Unknown) and side.reason in (METRIC_MISSING, NO_PODS) for side in sides) and any(
+        isinstance(side, Unknown) and side.reason == METRIC_MISSING for side in sides
+    )
+
+
+def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: str) -> Verdict:
+    """Per-version data: judge the canary, and compare it with stable before blaming the release."""
+    rollout = world.status.rollout
+    assert rollout is not None
+    other = evidence.by_revision.get(rollout.stable_revision or "")
+    mine = evidence.by_revision.get(candidate) or Unknown("no pod of the new version was read yet", NO_PODS)
+    if isinstance(mine, Unknown):
+        if isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL:
+            return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable")
+        if rollout.phase is RolloutPhase.BAKING and mine.reason == NO_PODS:
+            return Verdict(
+                guard=guard, state=GuardState.INACTIVE, message="no worker runs, so there is nothing to judge"
+            )
+        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=mine.why)
+    state = _state(guard, mine)
+    beside = f", {_shown(guard, other)} on stable" if isinstance(other, Reading) else ", stable not read"
+    if state is GuardState.CRITICAL:
+        shared = isinstance(other, Reading) and _shares_fault(guard, mine, other)
+        return _verdict(
+            guard, mine, state, blame="provider" if shared else "revision", where=f"on the new version{beside}"
+        )
+    if isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL:
+        return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, not on the new version")
+    return _verdict(guard, mine, state, where=f"on the new version{beside}")
+
+
+def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: bool) -> Verdict:
+    """One value for both versions: what began after the rollout began is the release's."""
+    reading = evidence.overall
+    if isinstance(reading, Unknown):
+        if reading.reason == NO_PODS and not on_trial:
+            return Verdict(
+                guard=guard, state=GuardState.INACTIVE, message="no worker runs, so there is nothing to judge"
+            )
+        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=reading.why)
+    state = _state(guard, reading)
+    if state is not GuardState.CRITICAL or not on_trial:
+        return _verdict(guard, reading, state, blame="provider" if state is GuardState.CRITICAL else None)
+    began = next((was.since for was in world.status.guards if was.name == guard.name and was.state == state), world.now)
+    started = world.status.rollout.start_time if world.status.rollout else None
+    blame: Blame = "revision" if started is not None and began >= started else "provider"
+    when = "after the rollout began" if blame == "revision" else "before the rollout began"
+    return _verdict(guard, reading, state, blame=blame, where=f"since {began:%H:%M:%S}, {when}")
+
+
+def _state(guard: Guard, reading: Reading) -> GuardState:
+    for threshold, state in ((guard.critical, GuardState.CRITICAL), (guard.warning, GuardState.WARNING)):
+        if threshold is None or not reading.value > threshold.above:
+            continue
+        # A gauge can flicker, so it must be over the limit twice running; a counter's increase cannot.
+        if guard.reduce is Reduce.LAST and (reading.previous is None or not reading.previous > threshold.above):
+            continue
+        return state
+    return GuardState.OK
+
+
+def _shares_fault(guard: Guard, mine: Reading, other: Reading) -> bool:
+    """Whether stable fails just as much: the provider is down, and a rollback would not help."""
+    if guard.reduce is Reduce.INCREASE:
+        return other.value / other.samples >= SHARED_FAULT * (mine.value / mine.samples)
+    return other.value >= SHARED_FAULT * mine.value
+
+
+def _verdict(
+    guard: Guard, reading: Reading, state: GuardState, *, blame: Blame | None = None, where: str = ""
+) -> Verdict:
+    crossed = {GuardState.CRITICAL: guard.critical, GuardState.WARNING: guard.warning}.get(state)
+    threshold = crossed.above if crossed is not None else _lowest(guard)
+    sign = ">" if crossed is not None else "<="
+    parts = [f"{_shown(guard, reading)} {sign} {_number(threshold)}"]
+    if guard.window is not None:
+        parts.append(f"in {render(guard.window)}")
+    parts.append(where)
+    return Verdict(
+        guard=guard,
+        state=state,
+        value=reading.value,
+        threshold=threshold,
+        samples=reading.samples,
+        blame=blame,
+        message=f"{_metric(guard)} " + " ".join(part for part in parts if part),
+    )
+
+
+def _metric(guard: Guard) -> str:
+    return f"{guard.metric.name}/{guard.metric.per}" if guard.metric.per else guard.metric.name
+
+
+def _shown(guard: Guard, reading: Reading) -> str:
+    return f"{'+' if guard.reduce is Reduce.INCREASE else ''}{_number(reading.value)}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"
+
+
+def _lowest(guard: Guard) -> float | None:
+    limits = [limit.above for limit in (guard.warning, guard.critical) if limit is not None]
+    return min(limits, default=None)
+
+
+def recorded(verdicts: Sequence[Verdict], world: World) -> list[GuardStatus]:
+    """The verdicts as status; `since` moves only when the state does."""
+    before = {was.name: was for was in world.status.guards}
+    result = []
+    for verdict in verdicts:
+        was = before.get(verdict.name)
+        result.append(
+            GuardStatus(
+                name=verdict.name,
+                state=verdict.state,
+                value=None if verdict.value is None else _number(verdict.value),
+                threshold=None if verdict.threshold is None else _number(verdict.threshold),
+                blame=verdict.blame,
+                samples=verdict.samples,
+                since=was.since if was is not None and was.state == verdict.state else world.now,
+                message=verdict.message,
+            )
+        )
+    return result

@@ -1,0 +1,240 @@
+"""What the operator says of an integration: one function per condition, all of them on every pass, then one phase.
+
+Success is never a default: the phase derives from the conditions, and they from the world.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from crm_operator.api.duration import render
+from crm_operator.api.v1alpha1 import Condition, GuardState, Phase, RolloutPhase, RolloutStatus, SyncState
+from crm_operator.domain.allocation import Allocation
+from crm_operator.domain.conditions import set_condition
+from crm_operator.domain.guards import Verdict
+from crm_operator.domain.pause import Sync, reasons
+from crm_operator.domain.scaling import Size
+from crm_operator.domain.world import TemplateRefused, Unknown, Workload, World
+
+_Status = Literal["True", "False", "Unknown"]
+_MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
+_ROLLED_BACK = (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a pass has decided, for the conditions to speak of."""
+
+    world: World
+    rollout: RolloutStatus
+    sync: Sync
+    size: Size
+    allocation: Allocation
+    verdicts: Sequence[Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """A condition without its bookkeeping."""
+
+    status: _Status
+    reason: str
+    message: str
+
+
+def conditions(found: Findings) -> list[Condition]:
+    """All conditions, in the order that users read them."""
+    result = list(found.world.status.conditions)
+    for type_, says in (
+        ("Ready", ready(found)),
+        ("Reconciling", reconciling(found)),
+        ("Stalled", stalled(found)),
+        ("QueueReachable", queue_reachable(found)),
+        ("MetricsAvailable", metrics_available(found)),
+        ("Scaled", scaled(found)),
+        ("Paused", paused(found)),
+        ("RolledBack", rolled_back(found)),
+    ):
+        result = set_condition(
+            result,
+            Condition(
+                type=type_,
+                status=says.status,
+                observed_generation=found.world.generation,
+                last_transition_time=found.world.now,
+                reason=says.reason,
+                message=says.message[:1000],
+            ),
+        )
+    return result
+
+
+def phase(found: Findings) -> Phase:
+    """One word: a pause first, since nothing else matters then; trouble before progress."""
+    if found.sync.paused:
+        return Phase.PAUSED
+    if found.rollout.phase in _ROLLED_BACK:
+        return Phase.ROLLED_BACK
+    if trouble(found) is not None:
+        return Phase.DEGRADED
+    if found.rollout.phase in _MOVING:
+        return Phase.PROGRESSING
+    return Phase.HEALTHY
+
+
+def message(found: Findings) -> str:
+    """One sentence with numbers, for the on-call engineer."""
+    rollout = found.rollout
+    if found.sync.paused:
+        return paused(found).message
+    if rollout.phase in _ROLLED_BACK:
+        return rolled_back(found).message
+    if (bad := trouble(found)) is not None:
+        return bad.message[:1000]
+    workers = f"{_ready(found)} of {found.allocation.desired} workers Ready; {found.size.why}"
+    if rollout.phase in _MOVING:
+        return f"{rollout.phase.value} {rollout.candidate_revision}: {rollout.reason}; {workers}"[:1000]
+    return workers[:1000]
+
+
+def trouble(found: Findings) -> Says | None:
+    """The worst thing that somebody should look at, if there is one."""
+    world = found.world
+    if isinstance(world.template, TemplateRefused):
+        return Says(
+            "False",
+            "InvalidTemplate",
+            f"spec.workers.template was refused and is not used; correct it. The API server: {world.template.message}",
+        )
+    if isinstance(world.template, Unknown):
+        return Says("False", world.template.reason, f"spec.workers.template could not be checked: {world.template.why}")
+    if world.refused is not None:
+        return Says("False", world.refused.reason, world.refused.why)
+    if _overdue(found):
+        limit = render(world.spec.rollout.progress_deadline)
+        return Says(
+            "False",
+            "ProgressDeadlineExceeded",
+            f"no progress in {limit}, and no earlier version to go back to: {found.rollout.reason}",
+        )
+    critical = next((verdict for verdict in found.verdicts if verdict.state is GuardState.CRITICAL), None)
+    if critical is not None:
+        return Says("False", "GuardCritical", f"guard {critical.name} is Critical: {critical.message}")
+    return None
+
+
+def ready(found: Findings) -> Says:
+    """The summary: the workers serve as they should. True in a canary, while the stable version serves."""
+    if found.sync.paused:
+        return Says("False", "Paused", paused(found).message)
+    if found.rollout.phase in _ROLLED_BACK:
+        return Says("False", "RolledBack", rolled_back(found).message)
+    if (bad := trouble(found)) is not None:
+        return bad
+    desired, up = found.allocation.desired, _ready(found)
+    if found.rollout.stable_revision is None:
+        return Says("False", "Deploying", f"first deployment: {found.rollout.reason}")
+    if desired > 0 and up == 0 and (stuck := _stuck(found)) is not None:
+        return Says("False", "NoWorkerReady", f"none of {desired} workers is Ready: {stuck}")
+    return Says("True", "Serving" if up >= desired else "Starting", f"{up} of {desired} workers Ready")
+
+
+def reconciling(found: Findings) -> Says:
+    """Abnormal-true, as kstatus reads it: something is on its way and will end by itself."""
+    rollout = found.rollout
+    if found.sync.status.state is SyncState.PAUSING:
+        return Says("True", "Pausing", paused(found).message)
+    if rollout.phase in _MOVING and not _overdue(found) and not isinstance(found.world.template, TemplateRefused):
+        return Says("True", rollout.phase.value, f"{rollout.phase.value}: {rollout.reason}")
+    return Says("False", "Settled", "nothing is on its way")
+
+
+def stalled(found: Findings) -> Says:
+    """Abnormal-true: nothing more will happen until somebody changes something. Pipelines fail on it."""
+    if found.rollout.phase in _ROLLED_BACK:
+        return Says("True", "RolledBack", rolled_back(found).message)
+    if (bad := trouble(found)) is not None and bad.reason in ("InvalidTemplate", "ProgressDeadlineExceeded"):
+        return Says("True", bad.reason, bad.message)
+    return Says("False", "Settled", "nothing needs somebody to act")
+
+
+def queue_reachable(found: Findings) -> Says:
+    match found.world.queue.latest:
+        case Unknown(why, reason):
+            return Says("Unknown" if reason == "Starting" else "False", reason, why)
+        case reading:
+            return Says(
+                "True", "Read", f"{len(found.world.spec.queue.names)} queue(s) read; {reading.backlog} jobs to do"
+            )
+
+
+def metrics_available(found: Findings) -> Says:
+    pods = found.world.spec.metrics.pods
+    if pods is None:
+        return Says("True", "NotConfigured", "spec.metrics.pods is not set; guards on workers' metrics are Inactive")
+    if found.world.metrics is not None:
+        return Says("False", found.world.metrics.reason, found.world.metrics.why)
+    return Says("True", "Read", f"workers are read on port {pods.port}{pods.path}")
+
+
+def scaled(found: Findings) -> Says:
+    if found.sync.paused:
+        return Says("True", "Paused", "0 workers while paused")
+    status: _Status = "Unknown" if not found.size.known else "False" if found.size.reason == "AtMaximum" else "True"
+    return Says(status, found.size.reason, found.size.why)
+
+
+def paused(found: Findings) -> Says:
+    sync = found.sync.status
+    why = reasons(found.world.pauses)
+    match sync.state:
+        case SyncState.PAUSED:
+            took = (
+                ""
+                if sync.took_seconds is None
+                else f"; the last worker ended {sync.took_seconds:.1f} s after the pause"
+            )
+            return Says("True", "Paused", f"paused by {why}{took}")
+        case SyncState.PAUSING:
+            left = len(_pods(found.world.stable)) + len(_pods(found.world.canary))
+            return Says("False", "Pausing", f"pausing for {why}: {left} workers still drain")
+        case SyncState.RUNNING:
+            return Says("False", "Running", "no SyncPause holds this integration")
+
+
+def rolled_back(found: Findings) -> Says:
+    rollout = found.rollout
+    if rollout.phase not in _ROLLED_BACK:
+        return Says("False", "NotRolledBack", "the last rollout was not rolled back")
+    return Says(
+        "True",
+        "RolledBack" if rollout.phase is RolloutPhase.ROLLED_BACK else "RollingBack",
+        f"{rollout.failed_revision} was rolled back to {rollout.stable_revision}: {rollout.reason}. "
+        "It is not tried again until spec.workers.template changes",
+    )
+
+
+def _overdue(found: Findings) -> bool:
+    rollout = found.rollout
+    if rollout.stable_revision is not None or rollout.waiting_since is None:
+        return False
+    return bool(found.world.now >= rollout.waiting_since + found.world.spec.rollout.progress_deadline)
+
+
+def _ready(found: Findings) -> int:
+    return sum(workload.ready for workload in (found.world.stable, found.world.canary) if workload is not None)
+
+
+def _pods(workload: Workload | None) -> Sequence[object]:
+    return workload.pods if workload is not None else ()
+
+
+def _stuck(found: Findings) -> str | None:
+    """Why a worker does not start, in the kubelet's words."""
+    for workload in (found.world.stable, found.world.canary):
+        for pod in workload.pods if workload is not None else ():
+            if pod.waiting_reason and not pod.terminating:
+                return f"{pod.name}: {pod.waiting_reason}" + (
+                    f" ({pod.waiting_message})" if pod.waiting_message else ""
+                )
+    return None

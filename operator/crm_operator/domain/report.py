@@ -1,0 +1,140 @@
+"""Puts the new status together, and says whether it is worth a write.
+
+A decision is written at once. Live numbers (jobs, Ready workers, guards' values, the sentences that quote them) are
+written at most every 15 s, and only when they changed enough to matter: the operator's metrics have them to the second.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Decision, QueueStatus, WorkersStatus
+from crm_operator.domain import guards, health
+from crm_operator.domain.health import Findings
+from crm_operator.domain.world import QueueReading
+
+LIVE_INTERVAL = timedelta(seconds=15)
+#: A number matters when it moved by this share of the larger one; from and to zero always.
+ENOUGH = 0.1
+MAX_DECISIONS = 10
+
+_DIGITS = re.compile(r"[0-9][0-9.:]*")
+
+
+def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationStatus:
+    """The status as of now."""
+    world = found.world
+    ready = sum(workload.ready for workload in (world.stable, world.canary) if workload is not None)
+    allocation = found.allocation
+    return CrmIntegrationStatus(
+        observed_generation=world.generation,
+        phase=health.phase(found),
+        message=health.message(found),
+        workers=WorkersStatus(
+            desired=0 if found.sync.paused else found.size.replicas,
+            ready=ready,
+            stable=allocation.stable.replicas if allocation.stable is not None else 0,
+            canary=allocation.canary.replicas if allocation.canary is not None else 0,
+        ),
+        queue=_queue(found),
+        rollout=found.rollout,
+        guards=guards.recorded(found.verdicts, world),
+        sync=found.sync.status,
+        decisions=_append(world.status.decisions, decisions),
+        conditions=health.conditions(found),
+    )
+
+
+def _queue(found: Findings) -> QueueStatus | None:
+    reading = found.world.queue.latest
+    if not isinstance(reading, QueueReading):
+        return found.world.status.queue
+    return QueueStatus(
+        waiting=reading.waiting,
+        running=reading.running,
+        delayed=reading.delayed,
+        dead=reading.dead,
+        oldest_age_seconds=None if reading.oldest_age is None else int(reading.oldest_age.total_seconds()),
+        observed_time=found.world.now,
+    )
+
+
+def _append(before: list[Decision], new: Iterable[Decision]) -> list[Decision]:
+    """The last decisions. Scaling in a row is one entry, so that it does not push a rollback out of sight."""
+    result = list(before)
+    for decision in new:
+        if result and result[-1].what == decision.what == "Scaled":
+            decision = decision.model_copy(update={"from_": result.pop().from_})
+        result.append(decision)
+    return result[-MAX_DECISIONS:]
+
+
+def worth_writing(old: CrmIntegrationStatus, new: CrmIntegrationStatus, now: datetime) -> str | None:
+    """Why `new` should be stored now, or None."""
+    if _skeleton(old) != _skeleton(new):
+        return "decision"
+    if live_due(old, now) <= now and _numbers_matter(old, new):
+        return "live numbers"
+    return None
+
+
+def live_due(old: CrmIntegrationStatus, now: datetime) -> datetime:
+    """When live numbers may be written again."""
+    return now if old.queue is None else old.queue.observed_time + LIVE_INTERVAL
+
+
+def live_pending(old: CrmIntegrationStatus, new: CrmIntegrationStatus) -> bool:
+    """Whether live numbers are waiting for their turn."""
+    return _numbers_matter(old, new)
+
+
+def _skeleton(status: CrmIntegrationStatus) -> Any:
+    """All that is a decision or a verdict: no live numbers, no sentences."""
+    rollout = None if status.rollout is None else status.rollout.model_copy(update={"reason": None})
+    workers = status.workers
+    return (
+        status.observed_generation,
+        status.phase,
+        rollout,
+        status.sync,
+        [(d.time.replace(microsecond=0), d.what, d.from_, d.to) for d in status.decisions],
+        [(c.type, c.status, c.reason, c.observed_generation) for c in status.conditions],
+        [(g.name, g.state, g.blame) for g in status.guards],
+        None if workers is None else (workers.desired, workers.stable, workers.canary),
+        status.queue is None,
+    )
+
+
+def _numbers_matter(old: CrmIntegrationStatus, new: CrmIntegrationStatus) -> bool:
+    if _sentences(old) != _sentences(new):
+        return True
+    mine, theirs = _numbers(old), _numbers(new)
+    return any(_moved(mine.get(name), value) for name, value in theirs.items())
+
+
+def _numbers(status: CrmIntegrationStatus) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    if status.queue is not None:
+        for name in ("waiting", "running", "delayed", "dead"):
+            numbers[name] = getattr(status.queue, name)
+        numbers["age"] = status.queue.oldest_age_seconds or 0
+    if status.workers is not None:
+        numbers["ready"] = status.workers.ready
+    for guard in status.guards:
+        if guard.value is not None:
+            numbers[f"guard {guard.name}"] = float(guard.value)
+    return numbers
+
+
+def _moved(old: float | None, new: float) -> bool:
+    if old is None:
+        return True
+    return old != new and (old == 0 or new == 0 or abs(old - new) >= ENOUGH * max(abs(old), abs(new)))
+
+
+def _sentences(status: CrmIntegrationStatus) -> list[str | None]:
+    """All texts without their numbers."""
+    texts = [status.message, None if status.rollout is None else status.rollout.reason]
+    texts += [condition.message for condition in status.conditions] + [guard.message for guard in status.guards]
+    return [None if text is None else _DIGITS.sub("#", text) for text in texts]
