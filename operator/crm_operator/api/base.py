@@ -1,10 +1,22 @@
 """What all our API models share: camelCase on the wire, unknown fields ignored, frozen once parsed."""
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
 
 class ApiModel(BaseModel):
@@ -20,7 +32,9 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def cel(rule: str, message: str | None = None, *, expression: str | None = None, path: str | None = None) -> dict[str, str]:
+def cel(
+    rule: str, message: str | None = None, *, expression: str | None = None, path: str | None = None
+) -> dict[str, str]:
     """One `x-kubernetes-validations` entry; `expression` is a CEL text that builds the message from values."""
     entry = {"rule": rule}
     if message is not None:
@@ -35,6 +49,42 @@ def cel(rule: str, message: str | None = None, *, expression: str | None = None,
 def rules(*entries: dict[str, str]) -> dict[str, Any]:
     """`json_schema_extra` for a model or field that carries CEL rules."""
     return {"x-kubernetes-validations": list(entries)}
+
+
+def cel_text(text: str) -> str:
+    """`text` as a CEL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """A string that matches `pattern` as a whole; otherwise the refusal says `must`, in the same words here and there.
+
+    A schema's own `pattern` would answer with the regular expression. Needs a maximum length beside it (CEL's cost).
+    """
+
+    pattern: str  # what Python's re and Go's RE2 read alike, anchored with ^ and $
+    must: str  # the remedy, "must be ..."; the API server puts field and value before it
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return AfterValidator(self._check).__get_pydantic_core_schema__(source, handler)
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(core) | rules(cel(f"self.matches({cel_text(self.pattern)})", self.must))
+
+    def _check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(f'"{value}" {self.must}')
+        return value
+
+
+def shortened(limit: int) -> BeforeValidator:
+    """Cuts a text to `limit` characters: a long message must not make a status unwritable."""
+
+    def cut(value: Any) -> Any:
+        return value[: limit - 1] + "…" if isinstance(value, str) and len(value) > limit else value
+
+    return BeforeValidator(cut)
 
 
 def render_time(value: datetime) -> str:

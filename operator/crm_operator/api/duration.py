@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
-#: The grammar, also in the CRD's schema. Units in falling order, no fractions, no sign.
-PATTERN = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?$"
+from crm_operator.api.base import cel, rules
 
-_PARTS = re.compile(r"^(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?(?:(\d{1,6})ms)?$")
+#: The grammar, also in the CRD's schema. Units in falling order, no fractions, no sign; it lets "" pass.
+PATTERN = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?$"
+
+_PARTS = re.compile("(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?(?:([0-9]{1,6})ms)?")
 
 
 def parse(text: str) -> timedelta:
@@ -17,7 +19,7 @@ def parse(text: str) -> timedelta:
 
     Raises ValueError, naming the value and the remedy, for anything else (also for the empty string).
     """
-    match = _PARTS.match(text)
+    match = _PARTS.fullmatch(text)
     if not text or match is None:
         raise ValueError(f"{text!r} is not a duration; write it like 400ms, 90s, 5m or 1h30m")
     hours, minutes, seconds, millis = (int(part or 0) for part in match.groups())
@@ -42,29 +44,38 @@ def _coerce(value: Any) -> Any:
 def duration_between(low: str, high: str) -> Any:
     """The type of a duration field within `low..high`, both inclusive; the same bound stands in the CRD as CEL."""
     least, most = parse(low), parse(high)
+    must = f"must be a duration from {low} to {high}, written like 400ms, 90s, 5m or 1h30m"
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise ValueError(f'"{value}" {must}') from error
 
     def check(value: timedelta) -> timedelta:
         if not least <= value <= most:
-            raise ValueError(f"{render(value)} is outside {low}..{high}; choose a duration in that range")
+            raise ValueError(f'"{render(value)}" {must}')
         return value
 
     return Annotated[
         timedelta,
-        BeforeValidator(_coerce),
+        BeforeValidator(read),
         AfterValidator(check),
         PlainSerializer(render, return_type=str),
         WithJsonSchema(
             {
                 "type": "string",
-                "pattern": PATTERN,
-                "minLength": 2,
                 "maxLength": 32,
-                "x-kubernetes-validations": [
-                    {
-                        "rule": f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')",
-                        "messageExpression": f"self + ' is outside {low}..{high}; choose a duration in that range'",
-                    }
-                ],
+                # One rule for form and range: `duration()` fails on what is none, and its failure is no help to users.
+                **rules(
+                    cel(
+                        f"self != '' && self.matches('{PATTERN}') && "
+                        f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')",
+                        must,
+                    )
+                ),
             }
         ),
     ]

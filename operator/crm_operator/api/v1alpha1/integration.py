@@ -1,4 +1,4 @@
-"""What a user writes in a CrmIntegration. Only fields that work are here; docs/reference gives each with an example.
+"""What a user writes in a CrmIntegration. Only fields that work are here; docs/reference.md explains each.
 
 Defaults live in these models, not in the CRD: a defaulted field in the stored object is drift for GitOps tools.
 Rules that compare fields are CEL and are enforced by the API server only.
@@ -10,13 +10,34 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema
 
-from crm_operator.api.base import ApiModel, cel, rules
+from crm_operator.api.base import ApiModel, Matching, cel, rules
 from crm_operator.api.duration import duration_between
 
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
-#: Redis key parts and metric names as the libraries allow them.
-QueueName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9._-]*$", min_length=1, max_length=128)]
-MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", min_length=1, max_length=200)]
+DnsLabel = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    Matching(
+        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "must be a DNS label: a-z, 0-9 and -, beginning and ending with a letter or digit",
+    ),
+]
+#: Queue names and key prefixes as Dramatiq allows them.
+QueueName = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    Matching(
+        "^[a-zA-Z_][a-zA-Z0-9._-]*$",
+        "must be a Dramatiq name: a letter or _, then letters, digits, '.', '_' and '-'",
+    ),
+]
+MetricName = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    Matching(
+        "^[a-zA-Z_:][a-zA-Z0-9_:]*$",
+        "must be a metric name without labels, like crm_sync_errors_total: letters, digits, '_' and ':'",
+    ),
+]
 
 
 class MetricOrigin(StrEnum):
@@ -46,8 +67,16 @@ class Reduce(StrEnum):
 class SecretKeyRef(ApiModel):
     """One key of a Secret in the integration's own namespace."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
-    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
+    name: Annotated[
+        str,
+        StringConstraints(max_length=253),
+        Matching("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "must be the name of a Secret: a-z, 0-9, - and ."),
+    ] = Field(description="Name of the Secret.")
+    key: Annotated[
+        str,
+        StringConstraints(max_length=253),
+        Matching("^[-._a-zA-Z0-9]+$", "must be a key of a Secret: letters, digits, -, _ and ."),
+    ] = Field(description="Key within its data.")
 
 
 class UrlFrom(ApiModel):
@@ -56,20 +85,50 @@ class UrlFrom(ApiModel):
     secret_key_ref: SecretKeyRef
 
 
+#: What the CRD says of a pod template: just enough to find the worker container. The API server checks the rest when
+#: the Deployment is applied; a whole PodSpec here would make the CRD ten times as long and always out of date.
+_TEMPLATE_SCHEMA = {
+    "type": "object",
+    "x-kubernetes-preserve-unknown-fields": True,
+    "properties": {
+        "spec": {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "properties": {
+                "containers": {
+                    "type": "array",
+                    "maxItems": 32,
+                    "x-kubernetes-list-type": "atomic",
+                    "items": {
+                        "type": "object",
+                        "x-kubernetes-preserve-unknown-fields": True,
+                        "properties": {"name": {"type": "string", "maxLength": 63}},
+                    },
+                }
+            },
+        }
+    },
+    **rules(
+        cel(
+            "has(self.spec) && has(self.spec.containers) && self.spec.containers.size() > 0",
+            "spec.containers is missing or empty; give the worker container, as in a Deployment",
+        ),
+        cel(
+            "!has(self.spec) || !has(self.spec.containers) || self.spec.containers.size() < 2 || "
+            "self.spec.containers.exists(c, has(c.name) && c.name == 'worker')",
+            "several containers, and none is named worker; give the one that takes jobs that name",
+            path=".spec.containers",
+        ),
+    ),
+}
+
+
 class Workers(ApiModel):
     """The worker pods."""
 
-    template: Annotated[
-        dict[str, Any],
-        WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
-    ] = Field(
-        description="A PodTemplateSpec, as in a Deployment. The worker is the container named `worker`, else the only one.",
-        json_schema_extra=rules(
-            cel(
-                "has(self.spec) && has(self.spec.containers) && self.spec.containers.size() > 0",
-                "template.spec.containers is empty; give the worker container, as in a Deployment",
-            )
-        ),
+    template: Annotated[dict[str, Any], WithJsonSchema(_TEMPLATE_SCHEMA)] = Field(
+        description="A PodTemplateSpec, as in a Deployment. "
+        "The worker is the container named `worker`, else the only one.",
     )
     concurrency: int = Field(
         default=8, ge=1, le=1000, description="Jobs that one pod runs at once: processes x threads. Default 8."
@@ -83,15 +142,27 @@ class Queue(ApiModel):
         "json_schema_extra": rules(
             cel(
                 "has(self.url) != has(self.urlFrom)",
-                "give exactly one of url and urlFrom (urlFrom when the URL holds a password)",
+                expression="(has(self.url) ? 'both url and urlFrom are given' : 'url and urlFrom are both missing') + "
+                "'; give exactly one of them (urlFrom when the URL holds a password)'",
             )
         )
     }
 
-    url: Annotated[str, StringConstraints(pattern=r"^rediss?://[^\s@]+$", min_length=9, max_length=512)] | None = Field(
-        default=None, description="redis://HOST:PORT/DATABASE. A URL with a password belongs in a Secret: see urlFrom."
+    url: (
+        Annotated[
+            str,
+            StringConstraints(max_length=512),
+            Matching(
+                r"^rediss?://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[0-9]{0,5})?$",
+                "must be redis://HOST:PORT/DATABASE, or rediss://; "
+                "a URL with a user, a password or options belongs in a Secret, see urlFrom",
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="redis://HOST:PORT/DATABASE, or rediss:// for TLS, without a password.")
+    url_from: UrlFrom | None = Field(
+        default=None, description="The URL from a Secret in this namespace; it may hold a user and password."
     )
-    url_from: UrlFrom | None = Field(default=None, description="The same URL from a Secret in this namespace.")
     namespace: QueueName = Field(default="dramatiq", description="The broker's key prefix. Default dramatiq.")
     names: list[QueueName] = Field(
         min_length=1,
@@ -108,8 +179,7 @@ class Scaling(ApiModel):
         "json_schema_extra": rules(
             cel(
                 "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
-                expression="'maxReplicas ' + string(self.maxReplicas) + ' is below minReplicas ' + "
-                "string(self.minReplicas) + '; raise it to ' + string(self.minReplicas) + ' or more'",
+                "maxReplicas is below minReplicas; raise it to minReplicas or more",
                 path=".maxReplicas",
             ),
             cel(
@@ -128,7 +198,7 @@ class Scaling(ApiModel):
         default=None, ge=1, le=1_000_000, description="Instead of drainTarget: this many waiting jobs per worker."
     )
     job_duration: duration_between("1ms", "1h") = Field(  # type: ignore[valid-type]
-        default=timedelta(seconds=1), description="How long one job takes. Default 1s."
+        default=timedelta(seconds=1), description="How long one job takes; goes with drainTarget. Default 1s."
     )
     scale_down_after: duration_between("0s", "1h") = Field(  # type: ignore[valid-type]
         default=timedelta(seconds=20),
@@ -154,8 +224,10 @@ class Rollout(ApiModel):
             "x-kubernetes-list-type": "atomic",
             **rules(
                 cel(
-                    "self.all(i, s, i == 0 || self[i - 1].weight < s.weight)",
-                    "weights must rise from step to step; sort the steps and remove equal weights",
+                    # Rising = sorted and each weight once; comparing neighbours would need an index, which CEL's
+                    # macros have only since Kubernetes 1.33.
+                    "self.map(s, s.weight).isSorted() && self.all(a, self.exists_one(b, b.weight == a.weight))",
+                    "weights do not rise from step to step; sort the steps and remove equal weights",
                 )
             ),
         },
@@ -171,7 +243,8 @@ class Rollout(ApiModel):
         default=None,
         ge=0,
         le=1_000_000,
-        description="Jobs that the canary must have finished before a step counts. Default 20 with metrics.pods, else 0.",
+        description="Jobs that the canary must have finished before a step counts. "
+        "Default 20 with metrics.pods, else 0.",
     )
 
 
@@ -179,9 +252,11 @@ class PodMetrics(ApiModel):
     """Prometheus metrics of the worker pods, which know which version said what."""
 
     port: int = Field(default=9191, ge=1, le=65535, description="Default 9191, Dramatiq's own.")
-    path: Annotated[str, StringConstraints(pattern=r"^/[-a-zA-Z0-9._~/]*$", max_length=200)] = Field(
-        default="/metrics", description="Default /metrics."
-    )
+    path: Annotated[
+        str,
+        StringConstraints(max_length=200),
+        Matching("^/[-a-zA-Z0-9._~/]*$", "must be a path: / and then letters, digits, -, ., _, ~ and /"),
+    ] = Field(default="/metrics", description="Default /metrics.")
     interval: duration_between("1s", "5m") = Field(  # type: ignore[valid-type]
         default=timedelta(seconds=5), description="Time between scrapes. Default 5s; every second during a rollout."
     )
@@ -190,7 +265,7 @@ class PodMetrics(ApiModel):
 class Metrics(ApiModel):
     """Where guards find their metrics, besides the queue."""
 
-    pods: PodMetrics | None = None
+    pods: PodMetrics | None = Field(default=None, description="Scrape the worker pods. {} takes all defaults.")
 
 
 class GuardMetric(ApiModel):
@@ -204,7 +279,7 @@ class GuardMetric(ApiModel):
 class Threshold(ApiModel):
     """Crossed when the value is above it; exactly equal is not above."""
 
-    above: float = Field(ge=0, le=1e15)
+    above: float = Field(ge=0, le=1e15, description="The limit, a number of at least 0.")
 
 
 class Guard(ApiModel):
@@ -212,7 +287,11 @@ class Guard(ApiModel):
 
     model_config = ApiModel.model_config | {
         "json_schema_extra": rules(
-            cel("has(self.warning) || has(self.critical)", "give warning, critical or both, e.g. critical: {above: 10}"),
+            cel(
+                "has(self.warning) || has(self.critical)",
+                expression="'guard ' + self.name + "
+                "' has no threshold; give warning, critical or both, e.g. critical: {above: 10}'",
+            ),
             cel(
                 "!(has(self.warning) && has(self.critical)) || self.warning.above <= self.critical.above",
                 "warning.above is higher than critical.above; a warning comes first, so lower it",
@@ -220,11 +299,16 @@ class Guard(ApiModel):
             ),
             cel(
                 "self.reduce == 'Last' ? !has(self.window) : has(self.window)",
-                "Increase and Ratio need a window, e.g. window: 5m; Last takes none",
+                expression="self.reduce == 'Last' ? 'Last takes the newest value and no window; remove window' : "
+                "self.reduce + ' needs a window; add one, e.g. window: 5m'",
+                path=".window",
             ),
             cel(
                 "self.reduce == 'Ratio' ? has(self.metric.per) : !has(self.metric.per)",
-                "metric.per is the counter that a Ratio divides by: needed for Ratio, and only there",
+                expression="self.reduce == 'Ratio' ? "
+                "'Ratio needs the counter to divide by; add metric.per, e.g. per: crm_sync_jobs_total' : "
+                "'metric.per is for Ratio only; remove it or write reduce: Ratio'",
+                path=".metric",
             ),
             cel(
                 "self.metric.from != 'queue' || self.metric.name in ['waiting', 'running', 'delayed', 'dead']",
@@ -234,13 +318,13 @@ class Guard(ApiModel):
             ),
             cel(
                 "self.metric.from != 'queue' || self.reduce != 'Ratio'",
-                "a queue has no counters to divide; use reduce: Last or Increase",
+                "a queue has no counters to divide, so Ratio does not work; write reduce: Last or Increase",
                 path=".reduce",
             ),
         )
     }
 
-    name: DnsLabel
+    name: DnsLabel = Field(description="Shown in status, events and metrics.")
     metric: GuardMetric
     reduce: Reduce = Field(
         description="Increase: of a counter over the window. Ratio: of two counters' increases. "
@@ -263,6 +347,12 @@ class CrmIntegrationSpec(ApiModel):
     model_config = ApiModel.model_config | {
         "json_schema_extra": rules(
             cel(
+                "self.provider == oldSelf.provider",
+                expression="'provider cannot change from ' + oldSelf.provider + ' to ' + self.provider + "
+                "'; create another CrmIntegration for ' + self.provider",
+                path=".provider",
+            ),
+            cel(
                 "!has(self.guards) || (has(self.metrics) && has(self.metrics.pods)) || "
                 "self.guards.all(g, g.metric.from != 'pods')",
                 "a guard reads from pods, but metrics.pods is not set; add it, e.g. metrics: {pods: {port: 9191}}",
@@ -271,18 +361,14 @@ class CrmIntegrationSpec(ApiModel):
             cel(
                 "!has(self.rollout) || !has(self.rollout.minJobs) || self.rollout.minJobs == 0 || "
                 "(has(self.metrics) && has(self.metrics.pods))",
-                "rollout.minJobs counts jobs in the workers' metrics; set metrics.pods, or minJobs to 0",
-                path=".rollout",
+                "minJobs counts jobs in the workers' metrics, but metrics.pods is not set; "
+                "add it, e.g. metrics: {pods: {port: 9191}}, or set minJobs to 0",
+                path=".rollout.minJobs",
             ),
         )
     }
 
-    provider: DnsLabel = Field(
-        description="hubspot, zoho, odoo or any DNS label. Immutable.",
-        json_schema_extra=rules(
-            cel("self == oldSelf", "provider cannot be changed; create another CrmIntegration for the other provider")
-        ),
-    )
+    provider: DnsLabel = Field(description="hubspot, zoho, odoo or any DNS label. Immutable.")
     workers: Workers
     queue: Queue
     scaling: Scaling
