@@ -161,7 +161,7 @@ def containerd_answers(work: Path) -> bool:
 
 def kubelet(node: Node, authority: Authority) -> Component:
     """The kubelet, without evictions or image clean-up: the machine's disk and memory are not the test's subject."""
-    tls = authority.server("kubelet", f"system:node:{node.name}", [node.name, str(node.addresses.node)])
+    tls = authority.server("kubelet-server", f"system:node:{node.name}", [node.name, str(node.addresses.node)])
     (node.work / "resolv.conf").write_text("")
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",

@@ -108,8 +108,8 @@ def service_account_keys(folder: Path) -> Pair:
 
 
 def write_private_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    """Write an unencrypted PEM that only its owner can read."""
-    path.touch(mode=0o600)
+    """Write an unencrypted PEM that only its owner can read. Raises FileExistsError."""
+    path.touch(mode=0o600, exist_ok=False)  # two users of one file name would share, and break, an identity
     path.write_bytes(
         key.private_bytes(
             # Not PKCS8: Kubernetes reads service account keys in this form too, and both forms for TLS.
