@@ -1,8 +1,8 @@
 """Builds the programs of a cluster from their Go modules, once per machine.
 
-A binary's place in the cache is named by a hash of everything that goes into it (the module's files and the build flags),
-so a change of version builds anew and an old checkout finds its old binaries. Each binary is built aside and renamed
-into place: what is in the cache is whole, and an interrupted build goes on where it was.
+A binary's place in the cache is named by a hash of everything that goes into it (the module's files and the build
+flags), so a change of version builds anew and an old checkout finds its old binaries. Each binary is built aside and
+renamed into place: what is in the cache is whole, and an interrupted build goes on where it was.
 """
 
 import hashlib
@@ -64,6 +64,9 @@ class Module:
         """Where the cache keeps this module's binaries."""
         return cache_root() / "bin" / f"{self.name}-{self.fingerprint()}"
 
+
+# Said before the silence begins: times on two cores with an empty build cache.
+LONG_BUILDS = {"etcd": ", with downloads: takes 1 to 2 minutes", "kube-apiserver": ": takes about 3 minutes"}
 
 _CMD = "k8s.io/kubernetes/cmd/"
 _CONTROL_PLANE = ("kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler")
@@ -140,7 +143,7 @@ def _build_one(go: Path, module: Module, name: str, label: str, progress: Progre
     log = cache_root() / "logs" / f"build-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    progress.step(f"building {label}; the first build of Kubernetes takes minutes")
+    progress.step(f"building {label}{LONG_BUILDS.get(name, '')}")
     try:
         with log.open("wb") as output:
             build = subprocess.Popen(

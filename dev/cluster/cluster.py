@@ -1,4 +1,7 @@
-"""What other code uses: `up`, `down`, and the running Cluster between them. Which provider does the work shows only here."""
+"""What other code uses: `up`, `down`, and the running Cluster between them.
+
+Which provider does the work shows only here.
+"""
 
 import os
 import signal
@@ -7,8 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.cluster import control_plane, diagnose, kind, local, node, teardown
-from dev.cluster.build import KUBE
+from dev.cluster import control_plane, diagnose, kind, kwok, local, node, teardown
 from dev.cluster.components import Supervisor
 from dev.cluster.config import DEFAULT_NAME, ProviderName, Tier, clusters_root, work_folder
 from dev.cluster.errors import ClusterError
@@ -44,18 +46,20 @@ class Cluster:
 
     @property
     def audit_log(self) -> Path:
-        """The API server's audit log: JSON lines at level Metadata, one per finished request, health checks left out."""
+        """The API server's audit log: JSON lines at level Metadata, one per finished request, without health checks."""
         return control_plane.audit_log(self.work)
 
     @property
     def kubectl(self) -> Path:
         """A kubectl of the cluster's version."""
-        return KUBE.folder() / "kubectl"
+        return self.work / "kubectl"
 
     @property
     def host_ip(self) -> str:
         """Address of this machine that programs on it can listen on and pods can reach; 127.0.0.1 in the api tier."""
-        return str(Addresses(self.record.block).host) if self.record.block else str(control_plane.LOOPBACK)
+        if self.record.provider is ProviderName.KIND:
+            return kind.host_ip()
+        return str(Addresses(self.record.block).host if self.record.block else control_plane.LOOPBACK)
 
     def run_kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Output of `kubectl ARGUMENTS` as administrator. Raises ClusterError with kubectl's words if it fails."""
@@ -111,6 +115,18 @@ class Cluster:
         """SIGCONT."""
         self._supervisor().signal(name, signal.SIGCONT)
 
+    def add_stages(self, documents: str) -> None:
+        """Teach the fake nodes of an api tier further behaviour: KWOK `Stage` documents (YAML). Restarts KWOK.
+
+        A stage with `weight: 1` beats the usual ones, by which every pod becomes Ready at once. Raises ClusterError.
+        """
+        if self.tier is not Tier.API:
+            raise ClusterError("only the api tier has fake nodes; start the cluster with --tier api to add stages")
+        with kwok.stages_file(self.work).open("a") as file:
+            file.write(f"\n---\n{documents}")
+        self.stop_component("kwok", kill=True)
+        self.start_component("kwok")
+
     def diagnose(self, into: Path) -> None:
         """Write logs, events, objects and pod logs into the folder `into`, as much as can be had."""
         diagnose.write(self, into)
@@ -147,7 +163,7 @@ def up(
         if (running := _find(work)) is not None:
             if running.tier is not tier and running.healthy():
                 raise ClusterError(
-                    f"cluster {name} runs with tier {running.tier}, not {tier}; choose another --name, or run `down` first"
+                    f"cluster {name} runs with tier {running.tier}, not {tier}: choose another name, or stop it first"
                 )
             if running.healthy():
                 progress.step(f"cluster {name} ({tier} tier) runs already")
@@ -187,7 +203,7 @@ def _find(work: Path) -> Cluster | None:
 def _remove(name: str, work: Path, cluster: Cluster | None) -> None:
     if cluster is not None and cluster.record.provider is ProviderName.KIND:
         kind.delete(name)
-    teardown.clean(name, work)
+    teardown.clean(work)
 
 
 def _only_one(name: str, progress: Progress) -> AbstractContextManager[None]:

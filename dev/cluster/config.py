@@ -7,6 +7,7 @@ delete when none runs), one folder per cluster in the state directory (0700: it 
 import os
 import re
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 
 from dev.cluster.errors import ClusterError
@@ -64,3 +65,11 @@ def work_folder(name: str) -> Path:
             "set CRM_DEV_STATE to a shorter folder"
         )
     return work
+
+
+def work_id(work: Path) -> str:
+    """Eight hex digits for what a cluster owns outside its work folder: its interface and its cgroups.
+
+    Two users, or two state folders, can have a cluster of the same name, so the name alone would not do.
+    """
+    return sha256(str(work).encode()).hexdigest()[:8]

@@ -1,5 +1,7 @@
-"""Writes down everything that helps to understand a cluster afterwards. Half an answer beats none: a question that fails
-leaves its error in place of the answer, and the rest is still written."""
+"""Writes down everything that helps to understand a cluster afterwards.
+
+Half an answer beats none: a question that fails leaves its error in place of the answer, and the rest is still written.
+"""
 
 from __future__ import annotations
 

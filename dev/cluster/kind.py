@@ -1,11 +1,13 @@
-"""The kind provider: for machines with a Docker engine. Thin on purpose, and NOT tested where this project is built, since no
-Docker engine and no node image can be had there; everything after "the cluster is up" is shared with the local provider.
+"""The kind provider: for machines with a Docker engine.
 
-Node tier only. It has no audit log and no stoppable components, so tests that need those ask for the local provider.
+Thin on purpose, and NOT tested where this project is built, since neither a Docker engine nor a node image can be had
+there; everything after "the cluster is up" is shared with the local provider. Node tier only. It has no audit log and
+no stoppable components, so tests that need those ask for the local provider.
 """
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from dev.cluster.config import ProviderName, Tier
@@ -43,13 +45,16 @@ def _docker_answers() -> bool:
 
 def start(name: str, work: Path, progress: Progress) -> None:
     """Create the cluster and write its kubeconfig into the work folder. Raises ClusterError."""
+    if (kubectl := shutil.which("kubectl")) is None:
+        raise MissingRequirement("--provider kind needs `kubectl` on PATH")
     progress.step(f"creating kind cluster {_kind_name(name)}")
     work.mkdir(parents=True, mode=0o700)
     record = Record(name=name, tier=Tier.NODE, provider=ProviderName.KIND, server="")
     record.save(work)
+    (work / "kubectl").symlink_to(kubectl)
     kubeconfig = work / "admin.kubeconfig"
     _kind("create", "cluster", "--name", _kind_name(name), "--kubeconfig", str(kubeconfig), "--wait", "120s")
-    Record(name=name, tier=Tier.NODE, provider=ProviderName.KIND, server="", ready=True).save(work)
+    replace(record, ready=True).save(work)
 
 
 def delete(name: str) -> None:
@@ -65,6 +70,17 @@ def load_image(name: str, archive: Path) -> None:
 def is_healthy(name: str) -> bool:
     """Whether kind still knows the cluster."""
     return _kind_name(name) in _kind("get", "clusters").split()
+
+
+def host_ip() -> str:
+    """The machine's address on kind's Docker network. Raises ClusterError."""
+    template = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
+    command = ["docker", "network", "inspect", "kind", "--format", template]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    addresses = [word for word in answer.stdout.split() if ":" not in word]
+    if answer.returncode or not addresses:
+        raise ClusterError(f"Docker's network `kind` has no IPv4 gateway: {answer.stderr.strip()}")
+    return addresses[0]
 
 
 def _kind_name(name: str) -> str:

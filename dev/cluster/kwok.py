@@ -1,7 +1,7 @@
 """Fake nodes: KWOK plays the kubelet of nodes labelled `type=kwok`, and every pod on them becomes Ready at once.
 
-Fake pods do no work and ignore probes, grace periods and preStop hooks. A test changes how pods behave by writing Stage
-documents of its own into `stages.yaml` before the start; one with `weight: 1` beats these (weight 0).
+Fake pods do no work and ignore probes, grace periods and preStop hooks. A test makes pods that misbehave with Stage
+documents of its own (Cluster.add_stages); one with `weight: 1` beats these (weight 0).
 """
 
 from pathlib import Path
@@ -27,11 +27,16 @@ def kwok(plane: ControlPlane, authority: Authority) -> Component:
             plane.binaries["kwok"],
             f"--kubeconfig={plane.kubeconfig(authority, 'kwok', ('system:masters',))}",
             f"--manage-nodes-with-label-selector={LABEL}",
-            f"--config={gather_stages(stages, plane.work / 'stages.yaml')}",
+            f"--config={gather_stages(stages, stages_file(plane.work))}",
             "--node-lease-duration-seconds=40",
             "--server-address=",
         ],
     )
+
+
+def stages_file(work: Path) -> Path:
+    """The Stage documents that the cluster's KWOK reads when it starts."""
+    return work / "stages.yaml"
 
 
 def gather_stages(stages: Path, into: Path) -> Path:

@@ -1,6 +1,7 @@
-"""The local provider: a Kubernetes built from its Go modules and run as processes of this machine. No Docker engine needed.
+"""The local provider: a Kubernetes built from its Go modules and run as processes of this machine.
 
-`up` is the order of a start and nothing else; what each component needs to know is in control_plane.py, node.py and kwok.py.
+No Docker engine needed. Here is the order of a start and nothing else; what each component needs to know is in
+control_plane.py, node.py and kwok.py.
 """
 
 import os
@@ -17,7 +18,7 @@ from dev.cluster.build import Binaries, ensure_binaries
 from dev.cluster.components import Supervisor
 from dev.cluster.config import ProviderName, Tier, clusters_root
 from dev.cluster.control_plane import ControlPlane
-from dev.cluster.errors import MissingRequirement
+from dev.cluster.errors import ClusterError, MissingRequirement
 from dev.cluster.locks import exclusive
 from dev.cluster.network import Addresses
 from dev.cluster.node import Node
@@ -32,8 +33,8 @@ API_PORT = 6443  # in a network namespace of its own, the usual port is free
 def start(name: str, tier: Tier, work: Path, progress: Progress, *, fake_nodes: int) -> None:
     """Start a cluster in an unused work folder and wait until it is complete.
 
-    Raises MissingRequirement for what this machine lacks, ComponentFailed for a component that ended or is not ready in time.
-    When it fails, everything is ended and the logs stay until the next start.
+    Raises MissingRequirement for what this machine lacks, ComponentFailed for a component that ended or is not ready
+    in time. When it fails, everything is ended and the logs stay until the next start.
     """
     if tier is Tier.NODE:
         if os.geteuid() != 0:
@@ -56,10 +57,15 @@ def start(name: str, tier: Tier, work: Path, progress: Progress, *, fake_nodes: 
 def is_healthy(record: Record, work: Path) -> bool:
     """Whether a recorded cluster runs, all of it."""
     supervisor = Supervisor(work)
-    if not record.ready or not supervisor.alive or any(status.pid is None for status in supervisor.statuses().values()):
+    if not record.ready or not supervisor.alive:
         return False
-    with admin_api(record.server, work) as api:
-        return api.is_ready() and (record.tier is Tier.API or api.node_ready(f"{record.name}-node"))
+    try:
+        if any(status.pid is None for status in supervisor.statuses().values()):
+            return False
+        with admin_api(record.server, work) as api:
+            return api.is_ready() and (record.tier is Tier.API or api.node_ready(f"{record.name}-node"))
+    except ClusterError:  # it ended, or stopped answering, between two questions
+        return False
 
 
 def admin_api(server: str, work: Path) -> Api:
@@ -99,6 +105,7 @@ def _start_components(record: Record, work: Path, binaries: Binaries, progress: 
         network.connect(the_node.addresses, work, node.supervisor_pid(supervisor))
         supervisor.start(node.containerd(the_node))  # early: it needs no API server
     plane.kubeconfig(authority, "admin", ("system:masters",))
+    (work / "kubectl").symlink_to(binaries["kubectl"])
     with _start_control_plane(supervisor, plane, authority) as api:
         if record.block:
             _start_node(supervisor, the_node, authority, api, progress)

@@ -1,4 +1,7 @@
-"""Locks between processes: builds, cluster names and the choice of addresses. The kernel drops them with their holder."""
+"""Locks between processes: builds, cluster names, the choice of addresses.
+
+The kernel drops a lock with the process that holds it, so a killed launcher blocks nobody.
+"""
 
 import errno
 import fcntl

@@ -1,10 +1,10 @@
 """Addresses of clusters, and the cable between a node tier's network namespace and the machine.
 
-A node tier lives in a network namespace of its own, so that two of them cannot meet: kube-proxy's iptables chains, CNI's
-interfaces and the ports of all components are private to each. One veth pair leads out; the machine gets an
+A node tier lives in a network namespace of its own, so that two of them cannot meet: kube-proxy's iptables chains,
+CNI's interfaces and the ports of all components are private to each. One veth pair leads out; the machine gets an
 address on it and routes to the cluster's pods and Services through it:
 
-    machine, 10.X.255.1 ── veth ── 10.X.255.2, node (API server, kubelet, DNS) ── pods 10.X.0.0/22, Services 10.X.128.0/18
+    machine, 10.X.255.1 ── 10.X.255.2, node (API server, kubelet, DNS) ── pods 10.X.0.0/22, Services 10.X.128.0/18
 
 Interface and routes vanish with the namespace. Nothing listens on an address that another machine can reach.
 """
@@ -16,10 +16,10 @@ import socket
 import subprocess
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from dev.cluster.config import work_id
 from dev.cluster.errors import ClusterError
 
 # Blocks to choose from, one per cluster: 10.180.0.0/16 .. 10.219.0.0/16. Rarely used by others; checked all the same.
@@ -94,7 +94,7 @@ def choose_port(taken: Collection[int]) -> int:
 
 def interface_name(work: Path) -> str:
     """Name of the machine's end of the cable: at most 15 characters, different for each work folder."""
-    return f"crm-{sha256(str(work).encode()).hexdigest()[:8]}"
+    return f"crm-{work_id(work)}"
 
 
 def connect(addresses: Addresses, work: Path, supervisor_pid: int) -> None:

@@ -1,7 +1,7 @@
 """The real node of the node tier: containerd, kubelet, kube-proxy and DNS, all in the cluster's own namespaces.
 
-Pods are connected by CNI's `ptp`: each has a cable to the node and everything is routed, so Service addresses work between
-pods of the node without the bridge netfilter module.
+Pods are connected by CNI's `ptp`: each has a cable to the node and everything is routed, so Service addresses work
+between pods of the node without the bridge netfilter module.
 """
 
 import json
@@ -15,6 +15,7 @@ import yaml
 
 from dev.cluster.api import Api
 from dev.cluster.components import Component, Supervisor
+from dev.cluster.config import work_id
 from dev.cluster.control_plane import ControlPlane
 from dev.cluster.errors import ClusterError
 from dev.cluster.network import Addresses, run
@@ -24,8 +25,8 @@ from dev.cluster.pki import Authority
 PAUSE_IMAGE = "localhost/crm-dev/pause:dev"
 CGROUPS = Path("/sys/fs/cgroup")
 MAX_PODS = 250
-# Folders with a fixed place on the machine that containerd, CNI and kubelet write to. In the cluster's own mount namespace
-# each is covered by an empty one, so nothing is left on the machine and two clusters cannot meet there.
+# Folders with a fixed place on the machine that containerd, CNI and kubelet write to. In the cluster's own mount
+# namespace each is covered by an empty one, so nothing is left on the machine and two clusters cannot meet there.
 COVERED = ("/run/containerd", "/run/runc", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
 CORE_DNS_RULES = [
     {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]},
@@ -56,9 +57,9 @@ def containerd_socket(work: Path) -> Path:
     return work / "containerd" / "containerd.sock"
 
 
-def cgroup_root(name: str) -> str:
+def cgroup_root(work: Path) -> str:
     """The cgroup below which all pods of a cluster are, in each hierarchy."""
-    return f"crm-dev-{name}"
+    return f"crm-dev-{work_id(work)}"
 
 
 def prepare_machine(node: Node, supervisor_pid: int) -> None:
@@ -67,7 +68,7 @@ def prepare_machine(node: Node, supervisor_pid: int) -> None:
     covers = [f"mkdir -p {path} && mount -t tmpfs -o mode=0711 crm-dev {path}" for path in COVERED]
     run(*inside, "sh", "-ec", "\n".join(covers))
     for hierarchy in cgroup_hierarchies():
-        (hierarchy / cgroup_root(node.plane.name)).mkdir(exist_ok=True)
+        (hierarchy / cgroup_root(node.work)).mkdir(exist_ok=True)
     limit = Path("/proc/sys/fs/inotify/max_user_instances")
     if int(limit.read_text()) < 1024:  # the usual 128 are used up by two clusters; raised, never lowered again
         limit.write_text("1024")
@@ -174,7 +175,7 @@ def kubelet(node: Node, authority: Authority) -> Component:
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{cgroup_root(node.plane.name)}",
+        "cgroupRoot": f"/{cgroup_root(node.work)}",
         "clusterDNS": [str(node.addresses.node)],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{containerd_socket(node.work)}",
@@ -265,7 +266,7 @@ def dns_ready_address(address: IPv4Address) -> str:
 
 
 def grant_node_access(api: Api) -> None:
-    """Roles that no default binding gives: the API server to kubelets (logs, exec), DNS to Services, kube-proxy's own."""
+    """Roles that no default binding gives: the API server may ask kubelets (logs, exec), DNS may watch Services."""
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     version = {"apiVersion": "rbac.authorization.k8s.io/v1"}
     role = {**version, "kind": "ClusterRole", "metadata": {"name": "crm-dev:coredns"}, "rules": CORE_DNS_RULES}

@@ -27,7 +27,7 @@ IMAGES = {
 
 
 def ensure_packages(wanted: dict[str, str], progress: Progress) -> None:
-    """Install what is missing of `wanted` (package: what it brings). Raises MissingRequirement if that is not possible."""
+    """Install what is missing of `wanted` (package: what it brings). Raises MissingRequirement if it cannot."""
     if not missing_packages(wanted):
         return
     with exclusive(cache_root() / "locks" / "apt.lock", progress, "installing Debian packages"):

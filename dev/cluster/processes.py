@@ -33,23 +33,44 @@ class Identity:
 
 def identify(pid: int) -> Identity | None:
     """The identity of a running process; None when there is none, or only its zombie."""
+    stat = _stat(pid)
+    if stat is None or stat.state in "ZXx":  # a zombie runs nothing; where nobody reaps, it stays for ever
+        return None
+    return Identity(pid=pid, start_ticks=stat.start_ticks, boot_id=BOOT_ID.read_text().strip())
+
+
+def children(parent: Identity) -> list[Identity]:
+    """The running child processes of a process; none if it has ended."""
+    if not is_alive(parent):
+        return []
+    stats = ((int(folder.name), _stat(int(folder.name))) for folder in Path("/proc").glob("[0-9]*"))
+    pids = [pid for pid, stat in stats if stat is not None and stat.parent == parent.pid]
+    return [child for pid in pids if (child := identify(pid)) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What we read of /proc/PID/stat."""
+
+    state: str  # one letter
+    parent: int  # pid
+    start_ticks: int  # clock ticks since boot
+
+
+def _stat(pid: int) -> Stat | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        return parse_stat(Path(f"/proc/{pid}/stat").read_text())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    state, start_ticks = parse_stat(stat)
-    if state in "ZXx":  # a zombie runs nothing; where nobody reaps, it stays for ever
-        return None
-    return Identity(pid=pid, start_ticks=start_ticks, boot_id=BOOT_ID.read_text().strip())
 
 
-def parse_stat(stat: str) -> tuple[str, int]:
-    """State letter and start time (clock ticks since boot) from the text of /proc/PID/stat.
+def parse_stat(stat: str) -> Stat:
+    """The fields that we need from the text of /proc/PID/stat.
 
     The command name, field 2, may itself hold spaces and brackets, so fields are counted from the last bracket.
     """
     fields = stat[stat.rindex(")") + 1 :].split()
-    return fields[0], int(fields[19])
+    return Stat(state=fields[0], parent=int(fields[1]), start_ticks=int(fields[19]))
 
 
 def is_alive(identity: Identity) -> bool:

@@ -1,6 +1,6 @@
 """The record of a cluster: what was started and where, so that a later command finds it and cleans up after it.
 
-Written before anything is started. A record that cannot be read counts as none: the work folder is then cleaned and rebuilt.
+Written before anything is started. A record that cannot be read counts as none: the work folder is then made anew.
 """
 
 import json

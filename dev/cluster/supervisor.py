@@ -1,10 +1,10 @@
 """The parent of a cluster's components: starts them, reaps them, and takes them along when it ends.
 
-Run as a script by components.start_supervisor, with the standard library only. For a node tier it becomes the first
-process of new PID, network and mount namespaces. That is what makes cleaning up certain: when it is killed, by anybody and
-at any point, the kernel ends every process below it (kubelet, containerd, shims, pods) and drops the mounts, interfaces,
-routes and iptables rules with it. Without namespaces (api tier, no root) each component asks the kernel to be killed when
-this process ends.
+Run as a script by components.Supervisor.launch, with the standard library only. For a node tier it becomes the first
+process of new PID, network and mount namespaces. That is what makes cleaning up certain: when it is killed, by anybody
+and at any point, the kernel ends every process below it (kubelet, containerd, shims, pods) and drops the mounts,
+interfaces, routes and iptables rules with it. Without namespaces (api tier, no root) each component asks the kernel to
+be killed when this process ends.
 
 Protocol: one JSON object per connection on a Unix socket, answered by one JSON object. Verbs: start, signal, list.
 Before it starts anything it prints its pid and waits for a line, so that the launcher can record it first: a launcher
@@ -159,6 +159,7 @@ def main(socket_path: str, mode: str) -> None:
         # Shared among our own processes again: volumes that ask for mount propagation need it.
         call("mount", None, b"/", None, MS_REC | MS_SHARED, None)
         call("mount", b"proc", b"/proc", b"proc", 0, None)
+    os.chdir(os.path.dirname(socket_path))  # whoever started us may want to remove the folder that we were started in
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     listener.bind(socket_path)
     listener.listen(16)

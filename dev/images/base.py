@@ -1,7 +1,7 @@
 """Base images made from Debian packages, for machines that can reach a package mirror but no image registry.
 
-One root file system serves both: the Redis image is the Python base with another entry point, so a node that has one has
-nearly all of the other.
+One root file system serves both: the Redis image is the Python base with another entry point, so a node that has one
+has nearly all of the other.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ def python_base(*, progress: Progress | None = None) -> str:
 
 
 def redis_image(*, progress: Progress | None = None) -> Path:
-    """Archive of `localhost/crm-dev/redis:dev`: non-root, no persistence, listens on 6379. Raises as build_image does."""
+    """Archive of `localhost/crm-dev/redis:dev`: non-root, no persistence, port 6379. Raises as build_image does."""
     base = python_base(progress=progress)
     with tempfile.TemporaryDirectory() as folder:
         dockerfile = Path(folder, "Dockerfile")

@@ -1,7 +1,7 @@
 """What goes into a build: the files of a context that .dockerignore lets through, and a hash of them.
 
-The hash decides whether an image is built again, so it must see what the builder sees, and nothing else: `.git`, virtual
-environments and build leftovers would make every commit a new image.
+The hash decides whether an image is built again, so it must see what the builder sees, and nothing else: `.git`,
+virtual environments and build leftovers would make every commit a new image.
 """
 
 import hashlib
