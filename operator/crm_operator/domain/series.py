@@ -1,0 +1,179 @@
+"""What is remembered of one number over time, so that windows can be reduced. Pure: every time is an argument.
+
+Memory is bounded whatever the window: what is older than the window is dropped, changes only are stored, and when
+there are many, old neighbours are merged as far as their age makes the difference small (1/64 of it, 1.6 %).
+Used by `reduce` for pods and by `sources/queues` for brokers. Times must not run backwards; one that does is taken as
+the newest time known.
+"""
+
+from collections import deque
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+#: More stored changes than this are thinned. A window of 5m at one reading a second stays exact.
+_MANY = 512
+_COARSENESS = 64
+
+
+class Step(NamedTuple):
+    """A counter grew by `amount` (> 0) at some time after `since` and not after `at`."""
+
+    since: datetime
+    at: datetime
+    amount: float
+
+
+class CounterSeries:
+    """A counter of one process, read now and then.
+
+    An increase belongs to the time at which it was seen. It counts in a window only if the time in which it can have
+    happened is no longer than the window: after a gap of an hour nobody knows whether it fell into the last 5m. The
+    first value follows the same rule with the start of the process as its beginning: a young process counts from
+    zero, an old one from what it shows first.
+
+    started 12:00, first seen 12:02 with 7, then 12:03 with 9: the increase in 5m is 9, in 1m it is 2.
+    """
+
+    def __init__(self, *, started_at: datetime | None = None) -> None:
+        self._started_at = started_at
+        self._steps: deque[Step] = deque()
+        #: The newest value; None: never read.
+        self.value: float | None = None
+        self.first_at: datetime | None = None
+        self.seen_at: datetime | None = None
+        #: Counted since the process began, restarts of the counter included.
+        self.lifetime = 0.0
+
+    @property
+    def starts_from_zero(self) -> bool:
+        """Whether the begin of the process is known, so that even one reading says something."""
+        return self._started_at is not None
+
+    def record(self, value: float, at: datetime) -> None:
+        """Take the newest value (finite, >= 0). A value below the one before means that the counter began anew."""
+        if self.value is None or self.seen_at is None or self.first_at is None:
+            self.first_at = at
+            amount, since = value, self._started_at
+        else:
+            at = max(at, self.seen_at)
+            amount, since = value - self.value if value >= self.value else value, self.seen_at
+        if amount > 0:
+            self.lifetime += amount
+            if since is not None:
+                self._append(Step(min(since, at), at, amount))
+        self.value, self.seen_at = value, at
+
+    def increase(self, window: timedelta, now: datetime) -> float:
+        """What was added within `window` before `now`."""
+        begin = now - window
+        total = 0.0
+        for step in reversed(self._steps):
+            if step.at <= begin:
+                break
+            if step.at - step.since <= window:
+                total += step.amount
+        return total
+
+    def counts_from(self, window: timedelta) -> bool:
+        """Whether an increase over `window` is known at all: two readings, or one of a process younger than that."""
+        if self.first_at is None or self.seen_at is None:
+            return False
+        young = self._started_at is not None and self.first_at - self._started_at <= window
+        return young or self.seen_at > self.first_at
+
+    def forget_before(self, time: datetime) -> None:
+        """Drop the increases seen at or before `time`."""
+        while self._steps and self._steps[0].at <= time:
+            self._steps.popleft()
+
+    @property
+    def remembered(self) -> int:
+        """Stored increases."""
+        return len(self._steps)
+
+    def _append(self, step: Step) -> None:
+        self._steps.append(step)
+        if len(self._steps) > _MANY:
+            self._steps = _thinned(self._steps, now=step.at)
+
+
+def _thinned(steps: deque[Step], *, now: datetime) -> deque[Step]:
+    """Merge neighbours that are close together for their age; sums and newest times stay."""
+    merged: deque[Step] = deque()
+    for step in steps:
+        last = merged[-1] if merged else None
+        if last is not None and (step.at - last.since) * _COARSENESS <= now - step.at:
+            merged[-1] = Step(last.since, step.at, last.amount + step.amount)
+        else:
+            merged.append(step)
+    return merged
+
+
+class LevelSeries:
+    """A number that goes up and down, read now and then; remembers what it was when a window began."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[datetime, float]] = deque()  # where it changed
+
+    def record(self, value: float, at: datetime) -> None:
+        """Take the newest value."""
+        if self._points and self._points[-1][1] == value:
+            return
+        self._points.append((at, value))
+        if len(self._points) > _MANY:
+            self._thin(at)
+
+    def at(self, time: datetime) -> float | None:
+        """Its value at `time`; the first one known if `time` is before that. None: never read."""
+        value = self._points[0][1] if self._points else None
+        for changed, level in self._points:
+            if changed > time:
+                break
+            value = level
+        return value
+
+    def forget_before(self, time: datetime) -> None:
+        """Drop what is not needed to know the value at `time` and later."""
+        while len(self._points) > 1 and self._points[1][0] <= time:
+            self._points.popleft()
+
+    @property
+    def remembered(self) -> int:
+        """Stored changes."""
+        return len(self._points)
+
+    def _thin(self, now: datetime) -> None:
+        kept: deque[tuple[datetime, float]] = deque()
+        for point in self._points:
+            while len(kept) > 1 and (point[0] - kept[-2][0]) * _COARSENESS <= now - point[0]:
+                kept.pop()
+            kept.append(point)
+        self._points = kept
+
+
+class PeakWindow:
+    """The largest of the values within a window, in constant time per reading (a monotonic deque).
+
+    Bounded by the number of readings in the window, and far below it unless the values only fall.
+    """
+
+    def __init__(self) -> None:
+        self._falling: deque[tuple[datetime, int]] = deque()
+
+    def record(self, value: int, at: datetime, *, window: timedelta) -> None:
+        """Take the newest value and drop what has left the window."""
+        while self._falling and self._falling[-1][1] <= value:
+            self._falling.pop()
+        self._falling.append((at, value))
+        while self._falling[0][0] < at - window:
+            self._falling.popleft()
+
+    @property
+    def peak(self) -> int | None:
+        """None: no value yet."""
+        return self._falling[0][1] if self._falling else None
+
+    @property
+    def falls_at(self) -> datetime | None:
+        """When the peak was last seen, if a lower value came after it; None: the newest value is the peak."""
+        return self._falling[0][0] if len(self._falling) > 1 else None

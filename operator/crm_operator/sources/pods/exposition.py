@@ -1,0 +1,110 @@
+"""The Prometheus text format, of which only the wanted metrics are parsed.
+
+A pod's answer is hostile input: a cheap filter keeps the lines of wanted names, bounds their number and length, and
+leaves the parsing to prometheus_client, which takes tens of microseconds a line. What does not parse spoils its own
+metric only. Called by `scrape`.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from crm_operator.domain.reduce import Sample
+from crm_operator.domain.world import Unknown
+
+#: Lines of wanted metrics in one scrape; Dramatiq makes one per queue and actor.
+MAX_LINES = 2000
+#: Longer lines are not parsed, in bytes: the parser's time grows with the square of the length.
+MAX_LINE = 2048
+
+_PARSE_ERRORS = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
+
+
+def parse(body: bytes, names: frozenset[str]) -> dict[str, Sample | Unknown] | Unknown:
+    """Each of `names` in `body`, or why the whole cannot be used.
+
+    A name is looked for as it is written, then with or without `_total`: a counter `x` is exposed as `x_total`. A
+    metric that is declared (`# TYPE`) and has no series yet is 0; one that is not even declared is an Unknown.
+    """
+    if body and not body.endswith(b"\n"):
+        return Unknown("the answer is cut off: its last line has no end", "MetricsInvalid")
+    lines = [match.group() for match in _wanted_lines(names).finditer(body)]
+    if len(lines) > MAX_LINES:
+        return Unknown(f"more than {MAX_LINES} series of the metrics that guards read", "TooManySeries")
+    return {name: _sample(name, lines) for name in sorted(names)}
+
+
+def _sample(name: str, lines: list[bytes]) -> Sample | Unknown:
+    for spelling in (name, _other_spelling(name)):
+        own = [line for line in lines if _line_belongs(line, spelling)]
+        if own:
+            return _sample_of(name, own)
+    return Unknown(f"{name} is not among the pod's metrics; check guards[].metric.name", "MetricMissing")
+
+
+def _sample_of(name: str, lines: list[bytes]) -> Sample | Unknown:
+    invalid = Unknown(f"{name} is not in the Prometheus text format", "MetricInvalid")
+    if any(len(line) > MAX_LINE for line in lines):
+        return invalid
+    try:
+        text = b"\n".join([*lines, b""]).decode("utf-8")
+        series = [line for family in _families(text) for line in family.samples]
+        values = [float(line.value) for line in series]
+    except _PARSE_ERRORS:
+        return invalid
+    if len({(line.name, tuple(sorted(line.labels.items()))) for line in series}) < len(series):
+        return Unknown(f"{name} has a series twice", "MetricInvalid")
+    if not all(math.isfinite(value) for value in values):
+        not_finite = Unknown(f"{name} is not a finite number", "MetricInvalid")
+        return Sample(not_finite, not_finite)
+    total: float | Unknown = math.fsum(values)
+    if any(value < 0 for value in values):
+        total = Unknown(f"{name} is negative, so it is no counter; use reduce: Last", "MetricInvalid")
+    elif not math.isfinite(math.fsum(values)):
+        total = Unknown(f"{name} is not a finite number", "MetricInvalid")
+    return Sample(total, max(values, default=0.0))
+
+
+def _families(text: str) -> Iterable[Metric]:
+    return text_string_to_metric_families(text)  # type: ignore[no-untyped-call, no-any-return, unused-ignore]
+
+
+_TYPE = rb"[ \t]*#[ \t]*TYPE[ \t]+"
+
+
+@lru_cache(maxsize=256)
+def _wanted_lines(names: frozenset[str]) -> re.Pattern[bytes]:
+    """Matches whole lines: samples of the names in both spellings, and the declarations of their families."""
+    spellings = {spelling for name in names for spelling in (name, _other_spelling(name))}
+    families = spellings | {_family(spelling) for spelling in spellings}
+    return re.compile(
+        rb"^(?:%b(?:%b)[ \t]|[ \t]*(?:%b)[{ \t]).*$" % (_TYPE, _any_of(families), _any_of(spellings)), re.MULTILINE
+    )
+
+
+@lru_cache(maxsize=1024)
+def _line_of(spelling: str) -> re.Pattern[bytes]:
+    return re.compile(
+        rb"(?:%b(?:%b)[ \t]|[ \t]*%b[{ \t])" % (_TYPE, _any_of({spelling, _family(spelling)}), spelling.encode())
+    )
+
+
+def _line_belongs(line: bytes, spelling: str) -> bool:
+    return _line_of(spelling).match(line) is not None
+
+
+def _any_of(names: Iterable[str]) -> bytes:
+    return "|".join(re.escape(name) for name in sorted(names)).encode()
+
+
+def _other_spelling(name: str) -> str:
+    return name.removesuffix("_total") if name.endswith("_total") else f"{name}_total"
+
+
+def _family(name: str) -> str:
+    """The declared name of `x_count` and the like, which are samples of a histogram or summary `x`."""
+    return re.sub(r"_(count|sum|bucket)$", "", name)

@@ -1,0 +1,84 @@
+"""One scrape of one pod: bounded in time and size, without redirects, proxies or encodings. Never raises for a pod.
+
+Texts name what happened and the remedy, never what the pod said.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import httpx
+
+from crm_operator.domain.reduce import Scrape
+from crm_operator.domain.world import Unknown
+from crm_operator.sources.pods.exposition import parse
+
+_HEADERS = {
+    "Accept": "text/plain;version=0.0.4",
+    "Accept-Encoding": "identity",  # a compressed answer could be far larger than it looks
+    "User-Agent": "crm-operator",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scraper:
+    """What all scrapes share."""
+
+    client: httpx.AsyncClient
+    timeout_seconds: float
+    max_bytes: int
+
+    async def scrape(self, *, ip: str, port: int, path: str, names: frozenset[str]) -> Scrape | Unknown:
+        """The metrics `names` of the pod at `ip`, or why it could not be read."""
+        host = f"[{ip}]" if ":" in ip else ip
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                body = await self._fetch(f"http://{host}:{port}{path}")
+        except TimeoutError:
+            return Unknown(f"no answer within {self.timeout_seconds:g}s", "Timeout")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            return _failure_of(error)
+        return body if isinstance(body, Unknown) else parse(body, names)
+
+    async def _fetch(self, url: str) -> bytes | Unknown:
+        async with self.client.stream("GET", url, headers=_HEADERS) as response:
+            if response.is_redirect:
+                return Unknown("the answer is a redirect, which is not followed; check metrics.pods.path", "Redirected")
+            if response.status_code != httpx.codes.OK:
+                return Unknown(f"HTTP status {response.status_code}; check metrics.pods.path", "HttpStatus")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                return Unknown("the answer is compressed although that was not asked for", "EncodingRefused")
+            body = bytearray()
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > self.max_bytes:
+                    return Unknown(f"the answer is larger than {self.max_bytes} bytes", "TooLarge")
+            return bytes(body)
+
+
+def new_client(*, concurrency: int) -> httpx.AsyncClient:
+    """For all pods: connections are kept, the environment's proxies and credentials are not used."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=concurrency, keepalive_expiry=60)
+    return httpx.AsyncClient(
+        trust_env=False, follow_redirects=False, limits=limits, timeout=None, cookies=None, http2=False
+    )
+
+
+def _failure_of(error: Exception) -> Unknown:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError):
+            return Unknown("connection refused", "ConnectionRefused")
+        cause = cause.__cause__ or cause.__context__
+    match error:
+        case httpx.ConnectError():
+            # httpcore hides the operating system's error behind its own.
+            refused = "refused" in str(error).lower() or "all connection attempts failed" in str(error).lower()
+            return (
+                Unknown("connection refused", "ConnectionRefused")
+                if refused
+                else Unknown("the pod cannot be reached", "Unreachable")
+            )
+        case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError():
+            return Unknown("the connection was cut, or the answer is not HTTP", "ProtocolError")
+        case _:
+            return Unknown("the pod cannot be reached", "Unreachable")

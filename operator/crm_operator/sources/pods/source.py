@@ -1,0 +1,28 @@
+"""What the controller asks for: which pods of one integration to scrape, and for what."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class PodTarget:
+    """One worker pod. `uid` is its identity; a container restart within it is seen as a counter reset."""
+
+    name: str
+    uid: str
+    ip: str
+    role: str  # stable | canary
+    revision: str
+    started_at: datetime | None  # when the process that counts began; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class PodSource:
+    """The pods of one integration."""
+
+    port: int
+    path: str
+    interval: timedelta  # between scrapes
+    metrics: frozenset[str]  # names that guards need
+    window: timedelta  # the longest guard window
+    targets: tuple[PodTarget, ...]

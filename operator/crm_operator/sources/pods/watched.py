@@ -1,0 +1,171 @@
+"""One integration's pods: scraped in rounds by a task, remembered in a `PodFleet`."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.key import Key
+from crm_operator.domain.reduce import JOBS_METRIC, PodFleet, Sample, Scrape
+from crm_operator.domain.world import Evidence, JobsDone, Unknown
+from crm_operator.sources.pods.scrape import Scraper
+from crm_operator.sources.pods.source import PodSource, PodTarget
+
+log = logging.getLogger(__name__)
+
+#: A sample is stale after this many intervals, and never before this time.
+_STALE_INTERVALS, _STALE_LEAST = 3, timedelta(seconds=3)
+
+#: A pod that hangs is asked at least this often, in seconds.
+_LONGEST_REST = 30.0
+
+#: What the newest scrape of a pod said; equal ones are no news.
+_Said = tuple[str, Unknown | tuple[tuple[str, Sample | Unknown], ...]]
+
+
+class _Rest(NamedTuple):
+    """A pod that hung is left alone for a while."""
+
+    until: float  # of the loop's clock, in seconds
+    times: int  # it hung in a row
+
+
+class WatchedPods:
+    """Created by the hub; `run` ends after `end`."""
+
+    def __init__(
+        self, key: Key, source: PodSource, *, on_change: Callable[[Key], None], clock: Callable[[], datetime]
+    ) -> None:
+        self.key = key
+        self._source = source
+        self._on_change = on_change
+        self._clock = clock
+        self._fleet = PodFleet(keep=source.window, stale_after=_stale_after(source))
+        self._fleet.targets(_targets(source), clock())
+        self._said: dict[str, _Said] = {}
+        self._uids = {target.uid for target in source.targets}
+        self._resting: dict[str, _Rest] = {}
+        self._just_changed = False
+        self._health: Unknown | None = None
+        self._ended = False
+        self._wake = asyncio.Event()
+        self._wake.set()
+
+    def update(self, source: PodSource) -> None:
+        """Take the pods that are there now. New ones are read at once."""
+        if source == self._source:
+            return
+        before, self._source = self._source, source
+        self._fleet.keep = max(source.window, timedelta(0))
+        self._fleet.stale_after = max(_stale_after(source), _stale_after(before))  # until the next round is in
+        self._fleet.targets(_targets(source), self._clock())
+        known, self._uids = self._uids, {target.uid for target in source.targets}
+        self._said = {uid: said for uid, said in self._said.items() if uid in self._uids}
+        self._resting = {uid: rest for uid, rest in self._resting.items() if uid in self._uids}
+        if source.interval < before.interval or self._uids - known:
+            self._wake.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake.set()
+
+    def evidence(self, guard: Guard) -> Evidence:
+        return self._fleet.evidence(guard, self._clock())
+
+    def jobs_done(self) -> dict[str, JobsDone | Unknown]:
+        return self._fleet.jobs_done(self._clock())
+
+    def health(self) -> Unknown | None:
+        """Why pods cannot be read. A pod that was never read has as long as a sample lives to come up."""
+        found = self._fleet.unread(self._clock())
+        if found is None:
+            return None
+        fault, count, of = found
+        where = f"port {self._source.port}{self._source.path}"
+        return Unknown(
+            f"metrics.pods ({where}): {fault.why} on {count} of {of} pods; check metrics.pods and that the worker "
+            "serves metrics there",
+            fault.reason,
+        )
+
+    async def run(self, scraper: Scraper, *, running: asyncio.Semaphore, share: int) -> None:
+        """Round after round until `end`. `running` bounds the scrapes of all integrations, `share` those of this."""
+        loop = asyncio.get_running_loop()
+        own = asyncio.Semaphore(share)
+        due = loop.time()
+        while not self._ended:
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass  # the usual end: the round is due
+            self._wake.clear()
+            if self._ended:
+                return
+            due = loop.time() + self._source.interval.total_seconds()
+            await self._round(scraper, running=running, own=own)
+
+    async def _round(self, scraper: Scraper, *, running: asyncio.Semaphore, own: asyncio.Semaphore) -> None:
+        source = self._source
+        names = source.metrics | {JOBS_METRIC}
+
+        async def one(target: PodTarget) -> bool:
+            async with own, running:
+                if self._ended:
+                    return False
+                found = await scraper.scrape(ip=target.ip, port=source.port, path=source.path, names=names)
+            self._rest(target.uid, found, timeout_seconds=scraper.timeout_seconds)
+            return self._take(target, found)
+
+        now = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as tasks:
+            news = [
+                tasks.create_task(one(target))
+                for target in source.targets
+                if target.uid not in self._resting or self._resting[target.uid].until <= now
+            ]
+        if source.interval == self._source.interval:
+            self._fleet.stale_after = _stale_after(source)
+        # A guard of a gauge needs two readings above its limit, so the round after a change is news too.
+        changed = any(task.result() for task in news)
+        health = self.health()
+        if changed or self._just_changed or health != self._health:
+            self._say(health)
+            self._on_change(self.key)
+        self._just_changed, self._health = changed, health
+
+    def _take(self, target: PodTarget, found: Scrape | Unknown) -> bool:
+        """Remember what a pod said; whether that is news."""
+        if target.uid not in self._uids:
+            return False
+        self._fleet.record(target.uid, found, self._clock())
+        said: _Said = (target.revision, found if isinstance(found, Unknown) else tuple(sorted(found.items())))
+        before = self._said.get(target.uid)
+        self._said[target.uid] = said
+        return said != before
+
+    def _rest(self, uid: str, found: Scrape | Unknown, *, timeout_seconds: float) -> None:
+        """A pod that hangs is asked less often, or a few of them would make every round last as long as they hang."""
+        if not isinstance(found, Unknown) or found.reason != "Timeout":
+            self._resting.pop(uid, None)
+            return
+        times = self._resting[uid].times + 1 if uid in self._resting else 1
+        pause = min(_LONGEST_REST, timeout_seconds * 2.0 ** min(times, 10))
+        self._resting[uid] = _Rest(until=asyncio.get_running_loop().time() + pause, times=times)
+
+    def _say(self, health: Unknown | None) -> None:
+        """One line when reading the pods fails in another way than before, one when it works again."""
+        if health is not None and (self._health is None or self._health.reason != health.reason):
+            log.warning("Pods cannot be read", extra={"integration": str(self.key), "reason": health.reason})
+        elif health is None and self._health is not None:
+            log.info("Pods can be read again", extra={"integration": str(self.key)})
+
+
+def _stale_after(source: PodSource) -> timedelta:
+    return max(_STALE_INTERVALS * source.interval, _STALE_LEAST)
+
+
+def _targets(source: PodSource) -> list[tuple[str, str, datetime | None]]:
+    return [(target.uid, target.revision, target.started_at) for target in source.targets]

@@ -1,0 +1,160 @@
+"""One integration's readings over time: the newest, the largest backlog, and what queue guards ask.
+
+A failed read or a new connection is a gap: everything starts anew, because a broker that came back empty must not
+look as if it had been empty for long, nor as if its dead letters had just appeared. No I/O and no clock here.
+Used by `broker` (writes) and `hub` (reads).
+"""
+
+from datetime import datetime, timedelta
+
+from crm_operator.api.v1alpha1 import Guard, QueueMetric, Reduce
+from crm_operator.domain.series import CounterSeries, LevelSeries, PeakWindow
+from crm_operator.domain.world import Evidence, QueueReading, QueueView, Reading, Unknown
+
+#: What decides whether a reading differs from the one before. Not the age: it grows with every second.
+Counts = tuple[int, int, int, int, int]
+
+
+class QueueHistory:
+    """Bounded by the windows in use, see `domain/series`."""
+
+    def __init__(self, *, window: timedelta) -> None:
+        self._window = window
+        self.latest: QueueReading | Unknown = Unknown("the queue is not read yet", "Starting")
+        self._asked: dict[QueueMetric, timedelta] = {}  # the longest window of an Increase guard
+        self._asked_last = False
+        self._just_changed = False
+        self._restart()
+
+    def _restart(self) -> None:
+        self._previous: QueueReading | None = None
+        self._good_since: datetime | None = None
+        self._readings = 0
+        self._peak = PeakWindow()
+        self._series = {metric: _series_for(metric) for metric in self._asked}
+
+    def set_window(self, window: timedelta) -> None:
+        """A longer window starts anew: what it would need is gone already."""
+        if window > self._window:
+            self._restart()
+            if isinstance(self.latest, QueueReading):
+                self.latest = Unknown("scaling.scaleDownAfter grew; reading anew", "Starting")
+        self._window = window
+
+    def record(self, reading: QueueReading | Unknown, *, after_gap: bool = False) -> bool:
+        """Take the newest reading; says whether it differs from the one before.
+
+        A guard of a level needs two readings above its limit, so with such a guard the reading after a change counts
+        as one too: `previous` differs.
+        """
+        before, self.latest = self.latest, reading
+        if after_gap or isinstance(reading, Unknown) or isinstance(before, Unknown):
+            self._restart()
+        if isinstance(reading, Unknown):
+            return reading != before
+        if isinstance(before, QueueReading) and not after_gap:
+            self._previous = before
+        if self._good_since is None:
+            self._good_since = reading.at
+        self._readings += 1
+        self._peak.record(reading.backlog, reading.at, window=self._window)
+        for metric in self._asked:
+            self._record_metric(metric, reading)
+        changed = isinstance(before, Unknown) or _counts(before) != _counts(reading)
+        settled = self._just_changed and self._asked_last
+        self._just_changed = changed
+        return changed or settled
+
+    def view(self) -> QueueView:
+        """For scaling."""
+        if isinstance(self.latest, Unknown):
+            return QueueView(latest=self.latest)
+        seen = self._peak.falls_at
+        return QueueView(
+            latest=self.latest,
+            peak_backlog=self._peak.peak,
+            good_since=self._good_since,
+            peak_until=None if seen is None else seen + self._window,
+        )
+
+    def evidence(self, guard: Guard) -> Evidence:
+        """For one guard with metric.from = queue. An Increase is remembered from the first time it is asked for."""
+        metric = QueueMetric(guard.metric.name)
+        if guard.reduce is Reduce.LAST:
+            self._asked_last = True
+        elif guard.window is not None and guard.window > self._asked.get(metric, timedelta(0)):
+            self._ask(metric, guard.window)
+        if isinstance(self.latest, Unknown):
+            return Evidence(overall=self.latest)
+        if guard.reduce is Reduce.LAST:
+            previous = None if self._previous is None else float(_value(metric, self._previous))
+            value = float(_value(metric, self.latest))
+            return Evidence(overall=Reading(value, samples=1, at=self.latest.at, previous=previous))
+        return Evidence(overall=self._increase(metric, guard.window or timedelta(0), self.latest))
+
+    def _increase(self, metric: QueueMetric, window: timedelta, latest: QueueReading) -> Reading | Unknown:
+        """Of dead jobs: how many were added, a purge or replay notwithstanding. Of a level: against the window's start.
+
+        What was seen since readings became good is real, so a window that is not full yet counts; one reading does not.
+        """
+        series = self._series[metric]
+        if isinstance(series, CounterSeries):
+            known, value = series.counts_from(window), series.increase(window, latest.at)
+        else:
+            start = series.at(latest.at - window)
+            known, value = self._readings > 1 and start is not None, max(0.0, _value(metric, latest) - (start or 0.0))
+        if not known:
+            return Unknown(f"only one reading of {metric.value} so far", "Starting")
+        return Reading(value, samples=self._readings, at=latest.at)
+
+    def _ask(self, metric: QueueMetric, window: timedelta) -> None:
+        is_new = metric not in self._asked
+        self._asked[metric] = window
+        if is_new:
+            self._series[metric] = _series_for(metric)
+            if isinstance(self.latest, QueueReading):
+                self._record_metric(metric, self.latest)
+
+    def _record_metric(self, metric: QueueMetric, reading: QueueReading) -> None:
+        series, value = self._series[metric], float(_value(metric, reading))
+        if isinstance(series, RisingLevel):
+            series.record_level(value, reading.at)
+        elif isinstance(series, LevelSeries):
+            series.record(value, reading.at)
+        series.forget_before(reading.at - self._asked[metric])
+
+
+class RisingLevel(CounterSeries):
+    """The rises of a level: dead letters come one by one, and leave by a purge or a replay, which is no rise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._level: float | None = None
+        self._risen = 0.0
+
+    def record_level(self, level: float, at: datetime) -> None:
+        """Take the newest level."""
+        if self._level is not None and level > self._level:
+            self._risen += level - self._level
+        self._level = level
+        self.record(self._risen, at)
+
+
+def _series_for(metric: QueueMetric) -> RisingLevel | LevelSeries:
+    return RisingLevel() if metric is QueueMetric.DEAD else LevelSeries()
+
+
+def _value(metric: QueueMetric, reading: QueueReading) -> int:
+    match metric:
+        case QueueMetric.WAITING:
+            return reading.waiting
+        case QueueMetric.RUNNING:
+            return reading.running
+        case QueueMetric.DELAYED:
+            return reading.delayed
+        case QueueMetric.DEAD:
+            return reading.dead
+
+
+def _counts(reading: QueueReading) -> Counts:
+    return (reading.waiting, reading.running, reading.delayed, reading.due, reading.dead)

@@ -1,0 +1,18 @@
+"""What the controller asks for: which queues of which broker, for one integration."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from crm_operator.sources.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSource:
+    """The queues of one integration."""
+
+    url: Secret  # redis:// or rediss://, password included
+    namespace: str  # the broker's key prefix, not the Kubernetes namespace
+    names: tuple[str, ...]
+    window: timedelta  # for the largest backlog: scaling.scaleDownAfter
+    #: What error texts call the place of the URL, e.g. `spec.queue.urlFrom (Secret redis, key url)`.
+    field: str = "spec.queue.url"
