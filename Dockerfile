@@ -7,13 +7,15 @@
 ARG BASE=docker.io/library/python:3.11-slim
 
 FROM ${BASE} AS install
-COPY dist/wheels /wheels
 # The environment that is shipped has no pip in it; the one that fills it stays behind.
-RUN python3 -m venv /tmp/installer \
- && python3 -m venv --without-pip /opt/crm-operator \
- && /tmp/installer/bin/pip --python /opt/crm-operator/bin/python3 install \
-      --no-index --no-cache-dir --disable-pip-version-check \
-      --find-links /wheels/deps --find-links /wheels/own crm-operator
+RUN python3 -m venv /tmp/installer && python3 -m venv --without-pip /opt/crm-operator
+ENV PIP_NO_INDEX=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_PYTHON=/opt/crm-operator/bin/python3
+COPY requirements/runtime.txt /requirements.txt
+COPY dist/wheels/deps /wheels
+RUN /tmp/installer/bin/pip install --require-hashes --find-links /wheels --requirement /requirements.txt
+# Last, because it changes most; the locked requirements are all that it needs, and pip check says so.
+COPY dist/wheels/own /own
+RUN /tmp/installer/bin/pip install --no-deps /own/*.whl && /tmp/installer/bin/pip check
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="crm-operator" \

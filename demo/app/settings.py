@@ -4,6 +4,7 @@ Good and bad versions of the worker are the same image with other values (`FAIL_
 demo makes a release that damages data without needing a second code base.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -76,6 +77,6 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
         value = float(text)
     except ValueError as error:
         raise ValueError(f"{name}={text!r} is not a number; set it to one or leave it out for {default:g}") from error
-    if value < 0:
-        raise ValueError(f"{name}={text!r} is negative; set it to 0 or more")
+    if not 0 <= value < math.inf:  # also false for nan
+        raise ValueError(f"{name}={text!r} is out of range; set it to 0 or more")
     return value
