@@ -42,8 +42,7 @@ class SyncPauseSpec(ApiModel):
     reason: Annotated[
         str,
         StringConstraints(max_length=200),
-        # `.` stops at a line's end in Python and Go alike; a reason is one line.
-        Matching("^.*[^ ].*$", "must say in one line why, e.g. INC-42"),
+        Matching(r"^[^\r\n]*[^ \t\r\n][^\r\n]*$", "must say in one line why, e.g. INC-42"),
     ] = Field(description="Why, in one line, shown to everyone who wonders; e.g. INC-42.")
     expires_after: duration_between("1m", "168h") | None = Field(  # type: ignore[valid-type]
         default=None, description="From when the operator first saw the pause; then the sync goes on."

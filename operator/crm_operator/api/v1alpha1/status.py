@@ -156,7 +156,10 @@ class SyncStatus(ApiModel):
         default=None, description="Of Paused: from the pause to the end of the last worker."
     )
     pauses: list[Annotated[str, StringConstraints(max_length=253)]] = Field(
-        default=[], max_length=100, description="Names of the SyncPauses that hold it."
+        default=[],
+        max_length=100,
+        description="Names of the SyncPauses that hold it.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
