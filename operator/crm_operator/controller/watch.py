@@ -2,8 +2,8 @@
 
 No diff handlers, timers, daemons, indices or patches of Kopf's (docs/decisions.md). Kopf runs on a thread and loop of
 its own, because on exit it cancels every task of its loop that is younger than itself, and in the main thread it takes
-over the signals. Its requests run on a session that we make: it carries a token as fresh as `Kube`'s, and hears bookmarks,
-which Kopf keeps to itself.
+over the signals. Its requests run on a session that we make: it carries a token as fresh as `Kube`'s, and hears
+bookmarks, which Kopf keeps to itself.
 
 `main.py` runs `watch` after the first list and after the lease is held; a watch that ends is the end of the process.
 """

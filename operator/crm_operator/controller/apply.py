@@ -1,0 +1,218 @@
+"""The one place that writes to workers and status: carries a Plan out, in its order.
+
+A failed write ends the plan, but for what stops damage: that goes ahead whatever happened before it. Nothing is
+retried here; the next pass looks at the world again and decides anew.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, assert_never
+
+from crm_operator.api.names import FIELD_MANAGER_SCALE, FIELD_MANAGER_STATUS, FIELD_MANAGER_TEMPLATE
+from crm_operator.controller.cache import Cache
+from crm_operator.controller.kube import (
+    CRMINTEGRATIONS,
+    DEPLOYMENTS,
+    EVENTS,
+    Kube,
+    KubeError,
+    NotFound,
+    Object,
+    Refused,
+    Unavailable,
+)
+from crm_operator.controller.render import deployment, deployment_name, fingerprint
+from crm_operator.controller.revisions import Revisions
+from crm_operator.controller.workloads import Ledger, find
+from crm_operator.domain.key import Key
+from crm_operator.domain.plan import (
+    Action,
+    ApplyTemplate,
+    DeleteWorkload,
+    EmitEvent,
+    Plan,
+    RecordRevision,
+    Role,
+    SetReplicas,
+    WriteStatus,
+)
+from crm_operator.domain.world import World
+
+log = logging.getLogger(__name__)
+
+REPORTER = "crm-operator"
+
+
+class Applier:
+    """Carries plans out."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        cache: Cache,
+        ledger: Ledger,
+        revisions: Revisions,
+        identity: str,
+        decided: Callable[[str], None],  # told of each decision's name once it is recorded, for metrics
+        may_write: Callable[[], bool],  # whether this process is the active one
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._ledger = ledger
+        self._revisions = revisions
+        self._identity = identity
+        self._decided = decided
+        self._may_write = may_write
+
+    async def apply(self, integration: Object, world: World, plan: Plan) -> None:
+        """Raises the first KubeError met, after what stops damage was tried."""
+        failure: KubeError | None = None
+        for action in plan.actions:
+            if failure is not None and not (isinstance(action, SetReplicas) and action.stops_damage):
+                continue
+            try:
+                await self._do(integration, world, action)
+            except KubeError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    async def _do(self, integration: Object, world: World, action: Action) -> None:
+        if not self._may_write():
+            raise Unavailable("this process does not hold the lease")
+        match action:
+            case RecordRevision():
+                await self._revisions.record(integration, action.revision, world.spec.workers.template, action.keep)
+            case WriteStatus():
+                await self._write_status(integration, action)
+            case ApplyTemplate():
+                await self._apply_template(integration, action)
+            case SetReplicas():
+                await self._set_replicas(integration, action)
+            case DeleteWorkload():
+                await self._delete(integration, action)
+            case EmitEvent():
+                self._decided(action.reason)
+                await self._emit(integration, action, world.now)
+            case _:
+                assert_never(action)
+
+    async def _write_status(self, integration: Object, action: WriteStatus) -> None:
+        metadata = integration["metadata"]
+        # The version is a precondition: a status is never decided on one spec and written beside another.
+        body = {
+            "metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+            "status": action.status.to_wire(),
+        }
+        stored = await self._kube.patch_status(
+            CRMINTEGRATIONS, metadata["namespace"], metadata["name"], body, manager=FIELD_MANAGER_STATUS
+        )
+        self._cache.upsert(CRMINTEGRATIONS.kind, stored)
+
+    async def _apply_template(self, integration: Object, action: ApplyTemplate) -> None:
+        metadata = integration["metadata"]
+        key = _key(integration)
+        template = self._revisions.template(metadata["uid"], action.revision)
+        if template is None:
+            raise Refused(0, "TemplateLost", f"the template of revision {action.revision} is not stored any more")
+        intent = deployment(
+            integration, role=action.role, revision=action.revision, template=template, urgent=action.urgent
+        )
+        name = deployment_name(metadata["name"], action.role)
+        body = intent
+        if find(self._cache, key, action.role, metadata["uid"]) is None:
+            await self._refuse_foreign(integration, name)
+            # A Deployment starts with one pod unless told otherwise, and a paused one must not.
+            body = {**intent, "spec": {**intent["spec"], "replicas": action.replicas}}
+        stored = await self._kube.apply(DEPLOYMENTS, metadata["namespace"], name, body, manager=FIELD_MANAGER_TEMPLATE)
+        self._cache.upsert(DEPLOYMENTS.kind, stored)
+        self._ledger.templated(key, action.role, stored, fingerprint(intent))
+        log.info(
+            "Applied template",
+            extra={"integration": str(key), "deployment": name, "revision": action.revision, "reason": action.why},
+        )
+        if body is not intent:
+            # Hand the size over to its own field manager, so that the next template does not carry it.
+            await self._scale(integration, action.role, action.replicas)
+
+    async def _refuse_foreign(self, integration: Object, name: str) -> None:
+        """A Deployment of this name that is somebody else's is not taken over."""
+        metadata = integration["metadata"]
+        live = await self._kube.get(DEPLOYMENTS, metadata["namespace"], name)
+        if live is None:
+            return
+        if not any(owner.get("uid") == metadata["uid"] for owner in live["metadata"].get("ownerReferences") or ()):
+            raise Refused(
+                0,
+                "NameTaken",
+                f"Deployment {name} exists and is not this integration's; delete it, or rename one of them",
+            )
+
+    async def _set_replicas(self, integration: Object, action: SetReplicas) -> None:
+        await self._scale(integration, action.role, action.replicas)
+        log.info(
+            "Scaled",
+            extra={
+                "integration": str(_key(integration)),
+                "role": action.role,
+                "from": action.was,
+                "to": action.replicas,
+                "reason": action.why,
+            },
+        )
+
+    async def _scale(self, integration: Object, role: Role, replicas: int) -> None:
+        metadata = integration["metadata"]
+        key = _key(integration)
+        live = find(self._cache, key, role, metadata["uid"])
+        if live is None:
+            raise NotFound(f"Deployment {deployment_name(metadata['name'], role)} is gone")
+        body = {"metadata": {"uid": live["metadata"]["uid"]}, "spec": {"replicas": replicas}}
+        stored = await self._kube.apply(
+            DEPLOYMENTS, metadata["namespace"], live["metadata"]["name"], body, manager=FIELD_MANAGER_SCALE
+        )
+        self._cache.upsert(DEPLOYMENTS.kind, stored)
+        self._ledger.scaled(key, role, stored)
+
+    async def _delete(self, integration: Object, action: DeleteWorkload) -> None:
+        metadata = integration["metadata"]
+        live = find(self._cache, _key(integration), action.role, metadata["uid"])
+        if live is not None:
+            await self._kube.delete(
+                DEPLOYMENTS, metadata["namespace"], live["metadata"]["name"], uid=live["metadata"]["uid"]
+            )
+
+    async def _emit(self, integration: Object, action: EmitEvent, now: datetime) -> None:
+        metadata = integration["metadata"]
+        body: dict[str, Any] = {
+            "metadata": {"name": f"{metadata['name']}.{uuid.uuid4().hex[:16]}", "namespace": metadata["namespace"]},
+            "regarding": {
+                "apiVersion": CRMINTEGRATIONS.api_version,
+                "kind": CRMINTEGRATIONS.kind,
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+            "eventTime": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
+            "reportingController": REPORTER,
+            "reportingInstance": self._identity,
+            "type": action.type,
+            "reason": action.reason,
+            "action": "Reconcile",
+            "note": action.message,
+        }
+        try:
+            await self._kube.create(EVENTS, metadata["namespace"], body)
+        except KubeError as error:
+            # An Event tells; it does not do. The decision stands in status.
+            log.warning(
+                "Could not post an Event",
+                extra={"integration": str(_key(integration)), "event": action.reason, "reason": str(error)},
+            )
+
+
+def _key(integration: Object) -> Key:
+    return Key(integration["metadata"]["namespace"], integration["metadata"]["name"])

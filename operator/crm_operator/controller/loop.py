@@ -1,0 +1,156 @@
+"""The loop: one key in, observe, decide, apply, and when to look again."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from crm_operator.api.names import FIELD_MANAGER_STATUS
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
+from crm_operator.controller.apply import Applier
+from crm_operator.controller.cache import Cache
+from crm_operator.controller.kube import CRMINTEGRATIONS, Conflict, Kube, NotFound, Object, Refused
+from crm_operator.controller.observe import Observer
+from crm_operator.controller.pauses import PauseReconciler
+from crm_operator.controller.revisions import Revisions
+from crm_operator.controller.telemetry import Telemetry
+from crm_operator.controller.templates import TemplateChecks
+from crm_operator.domain.decide import decide
+from crm_operator.domain.invalid import invalid_spec_status
+from crm_operator.domain.key import Key
+from crm_operator.domain.plan import Plan
+from crm_operator.domain.world import QueueReading, Unknown, World
+
+log = logging.getLogger(__name__)
+
+#: After a conflict: the watch, or the next read, brings what changed.
+CONFLICT_DELAY = timedelta(milliseconds=200)
+#: After a write that the API server refused: its cause (quota, admission, RBAC) is not something we can watch.
+REFUSED_DELAY = timedelta(seconds=10)
+#: While a broker cannot be read its Secret may be replaced, which we do not watch.
+UNREAD_DELAY = timedelta(seconds=10)
+
+
+class Reconciler:
+    """Reconciles CrmIntegrations, one key at a time; the work queue sees to it that a key is not run twice at once."""
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        cache: Cache,
+        observer: Observer,
+        applier: Applier,
+        revisions: Revisions,
+        templates: TemplateChecks,
+        pauses: PauseReconciler,
+        enqueue_pause: Callable[[Key], None],
+        telemetry: Telemetry,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._observer = observer
+        self._applier = applier
+        self._revisions = revisions
+        self._templates = templates
+        self._pauses = pauses
+        self._enqueue_pause = enqueue_pause
+        self._telemetry = telemetry
+        self._clock = clock
+        self._uids: dict[Key, str] = {}
+        self._refused: dict[Key, Unknown] = {}
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Look at one integration; the time after which to look again.
+
+        Raises Unavailable when the API server is away: the queue tries again, later and later.
+        """
+        integration = self._cache.get(CRMINTEGRATIONS.kind, key.namespace, key.name)
+        if integration is None or integration["metadata"].get("deletionTimestamp"):
+            self._forget(key)
+            return None
+        self._remember(key, integration["metadata"]["uid"])
+        status = _recorded(integration)
+        try:
+            spec = CrmIntegrationSpec.model_validate(integration["spec"])
+        except ValidationError as error:
+            await self._say_invalid(key, integration, status, error)
+            return None
+        world = await self._observer.observe(key, integration, spec, status, self._refused.get(key))
+        plan = decide(world)
+        return await self._carry_out(key, integration, world, plan)
+
+    async def _carry_out(self, key: Key, integration: Object, world: World, plan: Plan) -> timedelta | None:
+        try:
+            await self._applier.apply(integration, world, plan)
+        except (Conflict, NotFound) as error:
+            log.info("The world changed during a write", extra={"integration": str(key), "reason": str(error)})
+            return CONFLICT_DELAY
+        except Refused as error:
+            self._refused[key] = Unknown(f"the API server refused a write: {error.message[:600]}", "WriteRefused")
+            log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
+            return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
+        reading = world.queue.latest
+        self._telemetry.integration(
+            key, plan.status, backlog=reading.backlog if isinstance(reading, QueueReading) else None
+        )
+        if plan.status.sync != world.status.sync:
+            for pause in self._pauses.concerned(key):
+                self._enqueue_pause(pause)
+        times = [time for time in (plan.requeue_after,) if time is not None]
+        if self._refused.pop(key, None) is not None:
+            times.append(CONFLICT_DELAY)  # say that it is over
+        if not isinstance(reading, QueueReading):
+            times.append(UNREAD_DELAY)
+        return min(times, default=None)
+
+    async def _say_invalid(
+        self, key: Key, integration: Object, status: CrmIntegrationStatus, error: ValidationError
+    ) -> None:
+        """A spec that the CRD of today would refuse; what runs is left alone."""
+        generation = int(integration["metadata"]["generation"])
+        faults = "; ".join(
+            f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)
+        )
+        wanted = invalid_spec_status(status, generation=generation, why=faults[:800], now=self._clock())
+        if wanted != status:
+            metadata = integration["metadata"]
+            body = {
+                "metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+                "status": wanted.to_wire(),
+            }
+            stored = await self._kube.patch_status(
+                CRMINTEGRATIONS, key.namespace, key.name, body, manager=FIELD_MANAGER_STATUS
+            )
+            self._cache.upsert(CRMINTEGRATIONS.kind, stored)
+
+    def _remember(self, key: Key, uid: str) -> None:
+        if self._uids.get(key, uid) != uid:
+            self._forget(key)  # deleted and made again between two looks: nothing of the old one may count
+        self._uids[key] = uid
+
+    def _forget(self, key: Key) -> None:
+        uid = self._uids.pop(key, None)
+        if uid is None:
+            return
+        self._revisions.forget(uid)
+        self._templates.forget(uid)
+        self._observer.forget(key)
+        self._refused.pop(key, None)
+        self._telemetry.forget(key)
+        for pause in self._pauses.concerned(key):
+            self._enqueue_pause(pause)
+
+
+def _recorded(integration: Object) -> CrmIntegrationStatus:
+    """The stored status; one that cannot be read is as good as none, since all of it but the rollout is derived."""
+    try:
+        return CrmIntegrationStatus.model_validate(integration.get("status") or {})
+    except ValidationError as error:
+        log.warning(
+            "Cannot read the recorded status, starting from what runs",
+            extra={"integration": integration["metadata"]["name"], "reason": f"{error.error_count()} faults"},
+        )
+        return CrmIntegrationStatus()

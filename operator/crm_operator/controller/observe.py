@@ -1,0 +1,239 @@
+"""Builds the World of one integration: reads only, and a failed read is a fact in it.
+
+From the cache what the watches say, from the hubs what the sources read, and from the API server the little that
+neither has: a template's verdict by dry run, a stored template, a Secret's key.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from crm_operator.api.names import LABEL_REVISION, LABEL_ROLE
+from crm_operator.api.v1alpha1 import (
+    CrmIntegrationSpec,
+    CrmIntegrationStatus,
+    Guard,
+    MetricOrigin,
+    RolloutPhase,
+    SyncPauseSpec,
+    SyncPauseStatus,
+)
+from crm_operator.controller import workloads
+from crm_operator.controller.cache import Cache
+from crm_operator.controller.kube import PODS, SYNCPAUSES, Object
+from crm_operator.controller.render import TemplateError, deployment, fingerprint, is_urgent, worker_container
+from crm_operator.controller.revisions import Revisions
+from crm_operator.controller.secrets import Secrets
+from crm_operator.controller.templates import TemplateChecks
+from crm_operator.controller.workloads import Ledger
+from crm_operator.domain.default_guards import guards_of
+from crm_operator.domain.key import Key
+from crm_operator.domain.pause import effective, matches
+from crm_operator.domain.plan import Role
+from crm_operator.domain.revision import revision_of
+from crm_operator.domain.world import Evidence, Pause, QueueReading, Template, Unknown, Workload, World
+from crm_operator.sources.pods import PodHub, PodSource, PodTarget
+from crm_operator.sources.queues import QueueHub, QueueSource
+from crm_operator.sources.secret import Secret
+
+#: Workers are scraped this often while a version is on trial: seconds of a bad version are jobs done wrong.
+TRIAL_INTERVAL = timedelta(seconds=1)
+_ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
+
+
+class Observer:
+    """Reads what a decision about one integration may look at."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        ledger: Ledger,
+        revisions: Revisions,
+        templates: TemplateChecks,
+        secrets: Secrets,
+        queues: QueueHub,
+        pods: PodHub,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cache = cache
+        self._ledger = ledger
+        self._revisions = revisions
+        self._templates = templates
+        self._secrets = secrets
+        self._queues = queues
+        self._pods = pods
+        self._clock = clock
+
+    async def observe(
+        self,
+        key: Key,
+        integration: Object,
+        spec: CrmIntegrationSpec,
+        status: CrmIntegrationStatus,
+        refused: Unknown | None,
+    ) -> World:
+        """The world of `integration`, which is the cached object that `spec` and `status` were read from."""
+        now = self._clock()
+        uid = integration["metadata"]["uid"]
+        template: Template = spec.workers.template
+        target = revision_of(template)
+        known = await self._known(integration, status, target, now)
+        verdict = None if target in known else await self._templates.verdict(integration, target, template, now)
+        await self._watch_queue(key, spec)
+        guards = [guard for guard, _ in guards_of(spec.guards)]
+        self._watch_pods(key, spec, status, guards)
+        return World(
+            now=now,
+            namespace=key.namespace,
+            name=key.name,
+            uid=uid,
+            generation=int(integration["metadata"]["generation"]),
+            spec=spec,
+            status=status,
+            target=target,
+            template=verdict,
+            stable=self._workload(key, integration, "stable"),
+            canary=self._workload(key, integration, "canary"),
+            known_revisions=known,
+            queue=self._queues.view(key),
+            evidence={guard.name: self._evidence(key, spec, guard) for guard in guards},
+            jobs_done=self._pods.jobs_done(key) if spec.metrics.pods is not None else {},
+            metrics=self._pods.health(key) if spec.metrics.pods is not None else None,
+            pauses=self.pauses(key, spec.provider, now),
+            refused=refused,
+        )
+
+    def pauses(self, key: Key, provider: str, now: datetime) -> tuple[Pause, ...]:
+        """The effective SyncPauses that match, by name."""
+        found = []
+        for item in self._cache.objects(SYNCPAUSES.kind, key.namespace):
+            spec = SyncPauseSpec.model_validate(item["spec"])
+            if not matches(spec, provider=provider, integration=key.name):
+                continue
+            status = SyncPauseStatus.model_validate(item.get("status") or {})
+            pause = effective(item["metadata"]["name"], spec, status, now)
+            if pause is not None:
+                found.append(pause)
+        return tuple(sorted(found, key=lambda pause: pause.name))
+
+    def forget(self, key: Key) -> None:
+        """The integration is gone."""
+        self._queues.forget(key)
+        self._pods.forget(key)
+        self._ledger.forget(key)
+
+    async def _known(
+        self, integration: Object, status: CrmIntegrationStatus, target: str, now: datetime
+    ) -> frozenset[str]:
+        rollout = status.rollout
+        wanted = {target}
+        if rollout is not None:
+            named = (rollout.stable_revision, rollout.candidate_revision)
+            wanted |= {revision for revision in named if revision is not None}
+        for role in ("stable", "canary"):
+            live = self._live(integration, role)
+            if live is not None and (revision := workloads.revision_of(live)):
+                wanted.add(revision)
+        return await self._revisions.known(integration, sorted(wanted), now)
+
+    def _live(self, integration: Object, role: Role) -> Object | None:
+        metadata = integration["metadata"]
+        return workloads.find(self._cache, Key(metadata["namespace"], metadata["name"]), role, metadata["uid"])
+
+    def _workload(self, key: Key, integration: Object, role: Role) -> Workload | None:
+        live = self._live(integration, role)
+        if live is None:
+            return None
+        revision = workloads.revision_of(live)
+        template = self._revisions.template(integration["metadata"]["uid"], revision)
+        worker: str | None = None
+        # Without the template there is nothing to compare with, or to put right.
+        intact = workloads.labels_right(live, key, role)
+        if template is not None:
+            worker = worker_container(template)
+            intent = deployment(
+                integration,
+                role=role,
+                revision=revision,
+                template=template,
+                urgent=role == "stable" and is_urgent(live),
+            )
+            intact = intact and self._ledger.intact(key, role, live, fingerprint(intent))
+        pods = workloads.pods_of(self._cache, key, role)
+        return workloads.workload(live, pods, role=role, intact=intact, worker=worker)
+
+    async def _watch_queue(self, key: Key, spec: CrmIntegrationSpec) -> None:
+        queue = spec.queue
+        names, window = tuple(queue.names), spec.scaling.scale_down_after
+        if queue.url_from is None:
+            assert queue.url is not None, "the API server lets one of url and urlFrom through"
+            source: QueueSource | Unknown = QueueSource(
+                url=Secret(queue.url), namespace=queue.namespace, names=names, window=window
+            )
+        else:
+            ref = queue.url_from.secret_key_ref
+            field = f"spec.queue.urlFrom (Secret {ref.name}, key {ref.key})"
+            # Whatever is wrong with the broker, a new password may be the cure.
+            renew = not isinstance(self._queues.view(key).latest, QueueReading)
+            url = await self._secrets.read(key.namespace, ref, renew=renew, field="spec.queue.urlFrom")
+            source = (
+                url
+                if isinstance(url, Unknown)
+                else QueueSource(url=url, namespace=queue.namespace, names=names, window=window, field=field)
+            )
+        self._queues.watch(key, source)
+
+    def _watch_pods(
+        self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, guards: Sequence[Guard]
+    ) -> None:
+        pods = spec.metrics.pods
+        if pods is None:
+            self._pods.watch(key, None)
+            return
+        wanted = [guard for guard in guards if guard.metric.from_ is MetricOrigin.PODS]
+        names = {guard.metric.name for guard in wanted} | {guard.metric.per for guard in wanted if guard.metric.per}
+        on_trial = status.rollout is not None and status.rollout.phase in _ON_TRIAL
+        self._pods.watch(
+            key,
+            PodSource(
+                port=pods.port,
+                path=pods.path,
+                interval=min(pods.interval, TRIAL_INTERVAL) if on_trial else pods.interval,
+                metrics=frozenset(names),
+                window=max((guard.window for guard in wanted if guard.window), default=timedelta(minutes=1)),
+                targets=self._targets(key, spec),
+            ),
+        )
+
+    def _targets(self, key: Key, spec: CrmIntegrationSpec) -> tuple[PodTarget, ...]:
+        try:
+            worker = worker_container(spec.workers.template)
+        except TemplateError:
+            worker = None
+        targets = []
+        for item in self._cache.children(PODS.kind, key):
+            status = item.get("status") or {}
+            # A pod on its host's network has its node's address, where other programs listen.
+            if not status.get("podIP") or (item.get("spec") or {}).get("hostNetwork"):
+                continue
+            if status.get("phase") != "Running":
+                continue
+            labels = item["metadata"].get("labels") or {}
+            targets.append(
+                PodTarget(
+                    name=item["metadata"]["name"],
+                    uid=item["metadata"]["uid"],
+                    ip=status["podIP"],
+                    role=str(labels.get(LABEL_ROLE, "")),
+                    revision=str(labels.get(LABEL_REVISION, "")),
+                    started_at=workloads.started_at(item, worker),
+                )
+            )
+        return tuple(targets)
+
+    def _evidence(self, key: Key, spec: CrmIntegrationSpec, guard: Guard) -> Evidence:
+        if guard.metric.from_ is MetricOrigin.QUEUE:
+            return self._queues.evidence(key, guard)
+        if spec.metrics.pods is None:
+            return Evidence(overall=Unknown("spec.metrics.pods is not set", "NotConfigured"))
+        return self._pods.evidence(key, guard)

@@ -1,0 +1,71 @@
+"""Asks the API server whether it would take a pod template, before anything changes.
+
+A dry run of the Deployment: schema, defaults, admission and quota all have their say, in the API server's own words.
+"""
+
+from datetime import datetime, timedelta
+
+from crm_operator.api.names import FIELD_MANAGER_TEMPLATE
+from crm_operator.controller.kube import DEPLOYMENTS, Conflict, Kube, KubeError, NotFound, Object, Refused
+from crm_operator.controller.render import TemplateError, deployment, deployment_name
+from crm_operator.domain.world import Template, TemplateRefused, Unknown
+
+#: A refused template is asked about again after this: the cause may lie outside it (admission, quota, RBAC).
+RETRY = timedelta(seconds=30)
+
+
+class TemplateChecks:
+    """Verdicts on templates that are not in use yet."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._refused: dict[str, tuple[str, TemplateRefused]] = {}  # by the integration's uid: revision, verdict
+
+    async def verdict(
+        self, integration: Object, revision: str, template: Template, now: datetime
+    ) -> TemplateRefused | Unknown | None:
+        """None: it would be taken."""
+        uid = integration["metadata"]["uid"]
+        if uid in self._refused:
+            seen, verdict = self._refused[uid]
+            if seen == revision and verdict.retry_at is not None and now < verdict.retry_at:
+                return verdict
+        answer = await self._ask(integration, revision, template, now)
+        if isinstance(answer, TemplateRefused):
+            self._refused[uid] = (revision, answer)
+        else:
+            self._refused.pop(uid, None)
+        return answer
+
+    def forget(self, uid: str) -> None:
+        self._refused.pop(uid, None)
+
+    async def _ask(
+        self, integration: Object, revision: str, template: Template, now: datetime
+    ) -> TemplateRefused | Unknown | None:
+        metadata = integration["metadata"]
+        try:
+            body = deployment(integration, role="stable", revision=revision, template=template, urgent=False)
+        except TemplateError as error:
+            return TemplateRefused(str(error))
+        try:
+            await self._kube.apply(
+                DEPLOYMENTS,
+                metadata["namespace"],
+                deployment_name(metadata["name"], "stable"),
+                body,
+                manager=FIELD_MANAGER_TEMPLATE,
+                dry_run=True,
+            )
+        except (Refused, Conflict) as error:
+            return TemplateRefused(_their_words(error.message), retry_at=now + RETRY)
+        except NotFound as error:
+            return Unknown(f"the API server has no Deployments: {error}", "Unavailable")
+        except KubeError as error:
+            return Unknown(str(error), "Unavailable")
+        return None
+
+
+def _their_words(message: str) -> str:
+    """The API server's message, shortened; its `spec.template` is our `spec.workers.template`."""
+    return message.replace("spec.template.", "spec.workers.template.").replace(".spec.workers", "spec.workers")[:800]

@@ -1,0 +1,233 @@
+"""The running operator: builds the parts, hands each what it needs, and ends when one of them ends.
+
+Order of a start: serve probes, take the lease, list everything once, then watch and work. A standby serves probes and
+waits for the lease; it neither lists nor watches.
+"""
+
+import asyncio
+import logging
+import signal
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from crm_operator.clock import utc_now
+from crm_operator.controller.apply import Applier
+from crm_operator.controller.cache import KINDS, Cache
+from crm_operator.controller.health import Health
+from crm_operator.controller.kube import Kube
+from crm_operator.controller.lease import Lease
+from crm_operator.controller.loop import Reconciler
+from crm_operator.controller.observe import Observer
+from crm_operator.controller.pauses import PauseReconciler
+from crm_operator.controller.resync import Resync
+from crm_operator.controller.revisions import Revisions
+from crm_operator.controller.secrets import Secrets
+from crm_operator.controller.telemetry import QueueMetrics, Telemetry
+from crm_operator.controller.templates import TemplateChecks
+from crm_operator.controller.watch import watch
+from crm_operator.controller.watchdog import Freshness, LoopWatchdog, die, no_run_is_stuck, queue_runs
+from crm_operator.controller.workloads import Ledger
+from crm_operator.controller.workqueue import WorkQueue
+from crm_operator.domain.key import Key
+from crm_operator.sources.address import AddressPolicy
+from crm_operator.sources.pods import PodHub
+from crm_operator.sources.queues import QueueHub
+
+log = logging.getLogger(__name__)
+
+LEASE_NAME = "crm-operator"
+PAUSE_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line decides."""
+
+    kubeconfig: Path | None  # None: the pod's service account
+    context: str | None
+    namespaces: tuple[str, ...] | None  # None: all
+    allow_hosts: tuple[str, ...]
+    host: str  # of probes and metrics
+    port: int
+    lease_namespace: str | None  # None: no lease, for a single operator that somebody else guards
+    identity: str
+    concurrency: int
+    resync: timedelta
+
+
+class _Stop(Exception):
+    """Ends the task group in order."""
+
+
+class Program:
+    """One operator process."""
+
+    def __init__(self, options: Options, kube: Kube, telemetry: Telemetry) -> None:
+        self.options = options
+        self._kube = kube
+        self._telemetry = telemetry
+        self._stop = asyncio.Event()
+        self._freshness = Freshness(list(KINDS))
+        self._watching = False
+        self._cache = Cache(options.namespaces)
+        self._queue = WorkQueue(concurrency=options.concurrency, observer=telemetry.queue)
+        # Pauses are few and quick; their queue's metrics would only blur those of the integrations.
+        self._pause_queue = WorkQueue(concurrency=PAUSE_WORKERS, observer=QueueMetrics(CollectorRegistry()))
+        policy = AddressPolicy(options.allow_hosts)
+        self._queues = QueueHub(policy=policy, on_change=self._queue.add, clock=utc_now)
+        self._pods = PodHub(on_change=self._queue.add, clock=utc_now)
+        self._lease = self._make_lease()
+        self._pauses = PauseReconciler(kube=kube, cache=self._cache, clock=utc_now, enqueue=self._queue.add)
+        self._reconciler = self._make_reconciler()
+        self._resync = Resync(
+            kube, self._cache, enqueue=self._in_background, enqueue_pause=self._pause_changed, every=options.resync
+        )
+        telemetry.watch_queue(self._queue)
+        telemetry.version(version("crm-operator"))
+        telemetry.sample(
+            "crm_watch_last_event_age_seconds",
+            "Since a kind was last heard of: event, bookmark or list.",
+            self._freshness.samples,
+            ("kind",),
+        )
+
+    def stop(self) -> None:
+        """End in order: finish the runs under way, release the lease."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until `stop`. Raises LeaseLost, WatchEnded, or what else ended a part."""
+        health = self._make_health()
+        await health.start(self.options.host, self.options.port)
+        try:
+            await self._until_stopped()
+        finally:
+            await health.stop()
+
+    async def _until_stopped(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._stopper(), name="stopper")
+                group.create_task(LoopWatchdog(die).run(), name="loop watchdog")
+                group.create_task(self._lead(group), name="start")
+        except* _Stop:
+            log.info("Stopped")
+        if self._lease is not None:
+            await self._lease.release()
+
+    async def _stopper(self) -> None:
+        await self._stop.wait()
+        self._queue.close()
+        self._pause_queue.close()
+        raise _Stop
+
+    async def _lead(self, group: asyncio.TaskGroup) -> None:
+        if self._lease is not None:
+            await self._lease.acquire()
+            group.create_task(self._lease.renew(), name="lease")
+        await self._resync.first()
+        group.create_task(self._queues.run(), name="queues")
+        group.create_task(self._pods.run(), name="pods")
+        group.create_task(self._queue.run(self._reconciler.reconcile), name="work queue")
+        group.create_task(self._pause_queue.run(self._pauses.reconcile), name="pause queue")
+        group.create_task(self._resync.run(), name="resync")
+        group.create_task(
+            watch(
+                self._stop,
+                kube=self._kube,
+                cache=self._cache,
+                enqueue=self._queue.add,
+                enqueue_pause=self._pause_changed,
+                freshness=self._freshness,
+                fail=die,
+                observe=self._telemetry.watch_request,
+            ),
+            name="watch",
+        )
+        self._watching = True
+        log.info("Working", extra={"integrations": self._cache.count("CrmIntegration")})
+
+    def _in_background(self, key: Key) -> None:
+        self._queue.add(key, background=True)
+
+    def _pause_changed(self, key: Key) -> None:
+        self._pause_queue.add(key)
+        self._pauses.wake(key)
+
+    def _make_lease(self) -> Lease | None:
+        options = self.options
+        if options.lease_namespace is None:
+            return None
+        return Lease(
+            self._kube,
+            options.lease_namespace,
+            LEASE_NAME,
+            options.identity,
+            clock=utc_now,
+            observe=lambda held: self._telemetry.leads(LEASE_NAME, held),
+        )
+
+    def _make_reconciler(self) -> Reconciler:
+        revisions, templates, ledger = Revisions(self._kube), TemplateChecks(self._kube), Ledger()
+        lease = self._lease
+        return Reconciler(
+            kube=self._kube,
+            cache=self._cache,
+            observer=Observer(
+                cache=self._cache,
+                ledger=ledger,
+                revisions=revisions,
+                templates=templates,
+                secrets=Secrets(self._kube, utc_now),
+                queues=self._queues,
+                pods=self._pods,
+                clock=utc_now,
+            ),
+            applier=Applier(
+                kube=self._kube,
+                cache=self._cache,
+                ledger=ledger,
+                revisions=revisions,
+                identity=self.options.identity,
+                decided=self._telemetry.decided,
+                may_write=lambda: lease is None or lease.held,
+            ),
+            revisions=revisions,
+            templates=templates,
+            pauses=self._pauses,
+            enqueue_pause=self._pause_queue.add,
+            telemetry=self._telemetry,
+            clock=utc_now,
+        )
+
+    def _make_health(self) -> Health:
+        return Health(
+            self._telemetry.registry,
+            live={
+                "watch": lambda: self._freshness.live() if self._watching else None,
+                "runs": no_run_is_stuck(self._queue),
+            },
+            ready={
+                "cache": lambda: None if self._standby() or self._cache.synced() else "not everything is listed yet",
+                "queue": lambda: None if self._standby() else queue_runs(self._queue)(),
+                "watch": lambda: None if self._standby() else self._freshness.ready(),
+            },
+        )
+
+    def _standby(self) -> bool:
+        return self._lease is not None and not self._lease.held
+
+
+async def run(options: Options) -> None:
+    """Build and run one operator until SIGTERM or SIGINT."""
+    telemetry = Telemetry(CollectorRegistry())
+    async with await Kube.connect(options.kubeconfig, options.context, observe=telemetry.request) as kube:
+        program = Program(options, kube, telemetry)
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, program.stop)
+        await program.run()
