@@ -15,8 +15,8 @@ from dev.cluster.errors import ClusterError
 DEFAULT_NAME = "crm"
 # Long enough for a loaded CI machine; a component that has ended is noticed at once, not after this time.
 READY_WITHIN_SECONDS = 90.0
-# Unix socket addresses end at 107 bytes; the longest suffix that we add is "/containerd/containerd.sock.ttrpc".
-LONGEST_WORK_PATH = 107 - len("/containerd/containerd.sock.ttrpc")
+# Unix socket addresses end at 107 bytes; this is the longest that is made in a work folder (by containerd itself).
+LONGEST_WORK_PATH = 107 - len("/containerd.sock.ttrpc")
 
 
 class Tier(StrEnum):

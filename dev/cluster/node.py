@@ -27,7 +27,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 MAX_PODS = 250
 # Folders with a fixed place on the machine that containerd, CNI and kubelet write to. In the cluster's own mount
 # namespace each is covered by an empty one, so nothing is left on the machine and two clusters cannot meet there.
-COVERED = ("/run/containerd", "/run/runc", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
+COVERED = ("/run/containerd", "/run/runc", "/var/lib/cni", "/var/log/containers")
+KUBELET_ROOT = "/var/lib/kubelet"  # covered by a folder of the cluster's: too much for memory
 CORE_DNS_RULES = [
     {"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
@@ -54,7 +55,7 @@ class Node:
 
 def containerd_socket(work: Path) -> Path:
     """Where containerd listens."""
-    return work / "containerd" / "containerd.sock"
+    return work / "containerd.sock"
 
 
 def cgroup_root(work: Path) -> str:
@@ -67,6 +68,9 @@ def prepare_machine(node: Node, supervisor_pid: int) -> None:
     inside = ["nsenter", "--target", str(supervisor_pid), "--mount"]
     covers = [f"mkdir -p {path} && mount -t tmpfs -o mode=0711 crm-dev {path}" for path in COVERED]
     run(*inside, "sh", "-ec", "\n".join(covers))
+    (node.work / "kubelet").mkdir()
+    Path(KUBELET_ROOT).mkdir(parents=True, exist_ok=True)
+    run(*inside, "mount", "--bind", str(node.work / "kubelet"), KUBELET_ROOT)
     for hierarchy in cgroup_hierarchies():
         (hierarchy / cgroup_root(node.work)).mkdir(exist_ok=True)
     limit = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -206,7 +210,7 @@ def kubelet(node: Node, authority: Authority) -> Component:
             f"--kubeconfig={node.plane.kubeconfig(authority, user, ('system:nodes',), file='kubelet')}",
             f"--hostname-override={node.name}",
             f"--node-ip={node.addresses.node}",
-            f"--root-dir={node.work / 'kubelet'}",
+            f"--root-dir={KUBELET_ROOT}",
             f"--cert-dir={node.work / 'pki'}",
         ],
     )

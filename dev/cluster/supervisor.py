@@ -66,19 +66,20 @@ class Supervisor:
         spec = spec or self.specs.get(name)
         if spec is None:
             return {"error": f"{name} was never started, so there is nothing to start again"}
+        log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.specs[name] = spec
         self.exits.pop(name, None)
         pid = os.fork()
         if pid == 0:
-            self.become(spec)
+            self.become(spec, log)
+        os.close(log)
         self.running[name] = pid
         return {"pid": pid}
 
-    def become(self, spec: dict[str, Any]) -> None:
+    def become(self, spec: dict[str, Any], log: int) -> None:
         """In the child: turn into the component. Never returns; what goes wrong is in the component's log."""
         try:
             os.setsid()
-            log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.closerange(3, 256)
