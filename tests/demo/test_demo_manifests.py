@@ -9,7 +9,9 @@ import yaml
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, SyncPauseSpec
 from demo.app.settings import BrokerSettings, JobSettings
+from demo.images import APP_IMAGE, OPERATOR_IMAGE
 from demo.versions import integration
+from dev.images.base import REDIS
 from tests.demo.processes import REPOSITORY
 
 MANIFESTS, K8S = REPOSITORY / "manifests", REPOSITORY / "demo/k8s"
@@ -23,22 +25,25 @@ def all_documents() -> list[dict[str, Any]]:
     return documents(*sorted(MANIFESTS.rglob("*.yaml")), *sorted(K8S.rglob("*.yaml")))
 
 
-def pod_templates() -> Iterator[Any]:
+def pod_templates() -> Iterator[tuple[str, dict[str, Any]]]:
     for document in all_documents():
         name = f"{document['kind']}/{document.get('metadata', {}).get('name', 'burst')}"
         match document["kind"]:
             case "Deployment" | "Job":
-                yield pytest.param(document["spec"]["template"], id=name)
+                yield name, document["spec"]["template"]
             case "CrmIntegration":
                 version = document["spec"]["workers"]["template"]["spec"]["containers"][0]["env"][0]["value"]
-                yield pytest.param(document["spec"]["workers"]["template"], id=f"{name}-{version}")
+                yield f"{name}-{version}", document["spec"]["workers"]["template"]
 
 
 def of_kind(kind: str, path: Path) -> list[dict[str, Any]]:
     return [document for document in documents(path) if document["kind"] == kind]
 
 
-@pytest.mark.parametrize("template", list(pod_templates()))
+TEMPLATES = dict(pod_templates())
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES.keys())
 def test_every_pod_keeps_the_restricted_profile_and_a_read_only_root(template: dict[str, Any]) -> None:
     spec = template["spec"]
     pod = spec["securityContext"]
@@ -53,6 +58,13 @@ def test_every_pod_keeps_the_restricted_profile_and_a_read_only_root(template: d
         assert security["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["limits"]["memory"]
         assert not container["image"].endswith(":latest")
+
+
+def test_the_manifests_name_the_images_that_are_built() -> None:
+    used = {container["image"] for template in TEMPLATES.values() for container in template["spec"]["containers"]}
+    overlay = documents(K8S / "operator/kustomization.yaml")[0]["images"][0]
+    assert used == {"crm-operator:0.1.0", APP_IMAGE, REDIS}
+    assert (overlay["name"], f"{overlay['newName']}:{overlay['newTag']}") == ("crm-operator", OPERATOR_IMAGE)
 
 
 def test_the_operator_is_granted_exactly_this() -> None:
