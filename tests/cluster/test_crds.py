@@ -103,7 +103,7 @@ WRONG = [
             f"url {url}",
             an_integration(queue={"names": ["q"], "url": url}),
             "spec.queue.url",
-            "a URL with a user, a password or options belongs in a Secret, see urlFrom",
+            "a URL with a user or password belongs in a Secret, see urlFrom",
         )
         for url in ("redis://:secret@redis:6379/0", "redis://redis?password=secret", "amqp://rabbit", "redis:6379", "")
     ),

@@ -78,13 +78,16 @@ class Matching:
         return value
 
 
-def shortened(limit: int) -> BeforeValidator:
-    """Cuts a text to `limit` characters: a long message must not make a status unwritable."""
+def shortened(limit: int) -> tuple[BeforeValidator, PlainSerializer]:
+    """Cuts a text to `limit` characters, on the way in and out: a long message must not make a status unwritable.
+
+    Out as well, because `model_copy(update=...)` does not validate.
+    """
 
     def cut(value: Any) -> Any:
         return value[: limit - 1] + "…" if isinstance(value, str) and len(value) > limit else value
 
-    return BeforeValidator(cut)
+    return BeforeValidator(cut), PlainSerializer(cut, return_type=str)
 
 
 def render_time(value: datetime) -> str:

@@ -153,6 +153,11 @@ def test_a_long_message_is_cut_and_stays_writable(message: str) -> None:
     )
 
 
+def test_a_long_message_is_cut_also_in_an_updated_copy() -> None:
+    status = CrmIntegrationStatus().model_copy(update={"message": "m" * 3000})
+    assert len(status.to_wire()["message"]) == 1024
+
+
 @pytest.mark.parametrize(
     ("time", "text"),
     [

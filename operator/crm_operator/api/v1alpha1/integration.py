@@ -154,8 +154,8 @@ class Queue(ApiModel):
             StringConstraints(max_length=512),
             Matching(
                 r"^rediss?://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[0-9]{0,5})?$",
-                "must be redis://HOST:PORT/DATABASE, or rediss://; "
-                "a URL with a user, a password or options belongs in a Secret, see urlFrom",
+                "must be redis://HOST:PORT/DATABASE, or rediss:// for TLS, without options; "
+                "a URL with a user or password belongs in a Secret, see urlFrom",
             ),
         ]
         | None

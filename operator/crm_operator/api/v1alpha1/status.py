@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from crm_operator.api.base import ApiModel, Timestamp, shortened
 
 #: Words for people; longer ones are cut.
-Text = Annotated[str, shortened(1024), StringConstraints(max_length=1024)]
+Text = Annotated[str, *shortened(1024), StringConstraints(max_length=1024)]
 Name = Annotated[str, StringConstraints(max_length=63)]
 RevisionName = Annotated[str, StringConstraints(max_length=32)]
 
