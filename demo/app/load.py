@@ -72,7 +72,7 @@ class LoadGenerator:
         self._thread.start()
 
     def burst(self, jobs: int) -> None:
-        """Send so many jobs now, as fast as Redis takes them (about 1,500 per second)."""
+        """Send so many jobs now, as fast as Redis takes them (some 4,000 per second on two cores)."""
         self._raise_error()
         self._send(jobs)
 
