@@ -23,7 +23,7 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from crm_operator.controller.cache import CHILDREN, KINDS, Cache, owners
 from crm_operator.controller.kube import SYNCPAUSES, Kube, Object
 from crm_operator.controller.resync import CHILD_SELECTOR
-from crm_operator.controller.watchdog import Freshness, guard_watchers
+from crm_operator.controller.watchdog import Freshness, Scope, guard_watchers
 from crm_operator.domain.key import Key
 
 log = logging.getLogger(__name__)
@@ -185,25 +185,32 @@ def _middleware(kube: Kube, freshness: Freshness, observe: RequestObserver) -> a
             code = str(response.status)
         finally:
             observe(host, code)
-        kind = _PLURALS.get(request.url.name)
-        if kind is not None and response.status == 200:
-            freshness.heard(kind)
+        scope = _scope(request.url.path)
+        if scope is not None and response.status == 200:
+            freshness.heard(scope)
             if request.url.query.get("watch") == "true":
-                response.content = _Heard(response.content, kind, freshness)  # type: ignore[assignment]
+                response.content = _Heard(response.content, scope, freshness)  # type: ignore[assignment]
         return response
 
     return carry
 
 
+def _scope(path: str) -> Scope | None:
+    """What a list or watch covers: `/api/v1/namespaces/crm/pods` -> Pod in crm. None: some other request."""
+    *_, before, namespace, plural = ("", "", *path.split("/"))
+    kind = _PLURALS.get(plural)
+    return None if kind is None else (kind, namespace if before == "namespaces" else None)
+
+
 class _Heard:
     """A response's content that notes when something comes in: events, and the bookmarks that Kopf does not pass on."""
 
-    def __init__(self, content: aiohttp.StreamReader, kind: str, freshness: Freshness) -> None:
-        self._content, self._kind, self._freshness = content, kind, freshness
+    def __init__(self, content: aiohttp.StreamReader, scope: Scope, freshness: Freshness) -> None:
+        self._content, self._scope, self._freshness = content, scope, freshness
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         async for chunk in self._content.iter_chunked(size):
-            self._freshness.heard(self._kind)
+            self._freshness.heard(self._scope)
             yield chunk
 
     def __getattr__(self, name: str) -> Any:
@@ -267,6 +274,8 @@ class _Thread(threading.Thread):
             )
         finally:
             guard.cancel()
+            # TLS connections take some turns of the loop to close; without them they are dropped half-open.
+            await asyncio.sleep(0.1)
 
     def _failed(self, why: str) -> None:
         if not self._stop.is_set():

@@ -9,12 +9,13 @@ repair for an API server that is away: then the watch is not fresh, the process 
 
 import asyncio
 import faulthandler
+import itertools
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import NoReturn
 
@@ -40,39 +41,48 @@ def die(why: str) -> NoReturn:
     os._exit(EXIT_BROKEN)
 
 
+#: A kind and a namespace, None for all of them: what one watch covers.
+Scope = tuple[str, str | None]
+
+
 class Freshness:
-    """When each kind was last heard of: a list, an event, a bookmark, an accepted watch.
+    """When each watch was last heard of: a list, an event, a bookmark, an accepted request.
 
     Written by the watch thread, read by the main one; each is one assignment.
     """
 
-    def __init__(self, kinds: Collection[str]) -> None:
-        self._heard: dict[str, float | None] = dict.fromkeys(kinds)
+    def __init__(self, kinds: Iterable[str], namespaces: Iterable[str | None] = (None,)) -> None:
+        self._heard: dict[Scope, float | None] = dict.fromkeys(itertools.product(kinds, tuple(namespaces)))
         self._beat = time.monotonic()
 
-    def heard(self, kind: str) -> None:
-        self._heard[kind] = time.monotonic()
+    @property
+    def watches(self) -> int:
+        """How many there should be."""
+        return len(self._heard)
+
+    def heard(self, scope: Scope) -> None:
+        self._heard[scope] = time.monotonic()
 
     def beat(self) -> None:
         """The watch thread's loop turns."""
         self._beat = time.monotonic()
 
-    def ages(self) -> Mapping[str, timedelta | None]:
-        """By kind; None: never heard of."""
+    def ages(self) -> dict[Scope, timedelta | None]:
+        """None: never heard of."""
         now = time.monotonic()
-        return {k: None if at is None else timedelta(seconds=now - at) for k, at in self._heard.items()}
+        return {scope: None if at is None else timedelta(seconds=now - at) for scope, at in self._heard.items()}
 
     def samples(self) -> dict[tuple[str, ...], float]:
-        """For `crm_watch_last_event_age_seconds`."""
-        return {(kind,): age.total_seconds() for kind, age in self.ages().items() if age is not None}
+        """For `crm_watch_last_event_age_seconds{kind,namespace}`."""
+        return {(k, ns or ""): age.total_seconds() for (k, ns), age in self.ages().items() if age is not None}
 
     def ready(self) -> str | None:
         """The check for /readyz."""
         ages = self.ages()
-        never = [kind for kind, age in ages.items() if age is None]
+        never = [_name(scope) for scope, age in ages.items() if age is None]
         if never:
             return f"not watched yet: {', '.join(never)}"
-        stale = [f"{kind} {age.total_seconds():.0f} s" for kind, age in ages.items() if age and age > STALE_AFTER]
+        stale = [f"{_name(s)} {age.total_seconds():.0f} s" for s, age in ages.items() if age and age > STALE_AFTER]
         return f"nothing heard for too long: {', '.join(stale)}" if stale else None
 
     def live(self) -> str | None:
@@ -81,17 +91,22 @@ class Freshness:
         return f"the watch thread has been stuck for {silent:.0f} s" if silent > LOOP_LIMIT.total_seconds() else None
 
 
+def _name(scope: Scope) -> str:
+    kind, namespace = scope
+    return kind if namespace is None else f"{kind} in {namespace}"
+
+
 async def guard_watchers(freshness: Freshness, fail: Callable[[str], object], period: float = 2.0) -> None:
     """Call `fail` when a watcher task that existed is gone. Runs in Kopf's loop, made before Kopf, ended before it."""
-    seen: set[str] = set()
+    complete = False
     while True:
         freshness.beat()
-        present = {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(_WATCHER)}
-        gone = seen - present
-        if gone:
-            fail(f"no more {', '.join(sorted(gone))}")
+        present = sum(task.get_name().startswith(_WATCHER) for task in asyncio.all_tasks())
+        # Kopf makes them together, once it has found the kinds; one that was heard of existed even if we never saw it.
+        complete = complete or present == freshness.watches or None not in freshness.ages().values()
+        if complete and present < freshness.watches:
+            fail(f"{freshness.watches - present} of {freshness.watches} watchers are gone")
             return
-        seen |= present
         await asyncio.sleep(period)
 
 
