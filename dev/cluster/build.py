@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +87,9 @@ KWOK = Module(
     ),
 )
 PAUSE = Module("pause", {"pause": "."})
+HELM = Module(
+    "helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.2.4"
+)
 
 NEEDED_BY_TIER: dict[Tier, list[tuple[Module, tuple[str, ...]]]] = {
     Tier.API: [(KUBE, ("etcd", *_CONTROL_PLANE)), (KWOK, ("kwok",))],
@@ -113,14 +116,25 @@ def ensure_binaries(tier: Tier, progress: Progress) -> Binaries:
     paths: dict[str, Path] = {}
     stages = None
     for module, names in NEEDED_BY_TIER[tier]:
-        folder = module.folder()
-        if not all((folder / name).exists() for name in _products(module, names)):
-            with exclusive(cache_root() / "locks" / f"{module.name}.lock", progress, f"building {module.name}"):
-                _build(module, names, progress)
+        folder = _ensure(module, names, progress)
         paths |= {name: folder / name for name in names}
         if module.data:
             stages = folder / "data"
     return Binaries(paths, stages)
+
+
+def ensure_helm(progress: Progress) -> Path:
+    """Path of a Helm, which is built first if it is not in the cache. Raises as ensure_binaries does."""
+    return _ensure(HELM, ["helm"], progress) / "helm"
+
+
+def _ensure(module: Module, names: Collection[str], progress: Progress) -> Path:
+    """Folder of the module's products, all there."""
+    folder = module.folder()
+    if not all((folder / name).exists() for name in _products(module, names)):
+        with exclusive(cache_root() / "locks" / f"{module.name}.lock", progress, f"building {module.name}"):
+            _build(module, names, progress)
+    return folder
 
 
 def _products(module: Module, names: Iterable[str]) -> list[str]:

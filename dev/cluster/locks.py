@@ -17,15 +17,20 @@ LONGEST_WAIT_SECONDS = 3600.0  # a cold build by another process on a slow machi
 
 @contextmanager
 def exclusive(path: Path, progress: Progress, what: str) -> Iterator[None]:
-    """Hold the lock file `path`; tells `progress` that it waits for `what` while another process holds it.
+    """Hold the lock file `path`; tells `progress` that another process is doing `what` while that one holds it.
 
     Raises TimeoutError after an hour.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("a") as file:
         if not _try_lock(file.fileno()):
-            progress.step(f"another process is at {what}: waiting for it")
-            wait_until(lambda: _try_lock(file.fileno()), what, within_seconds=LONGEST_WAIT_SECONDS)
+            progress.step(f"another process is {what}: waiting for it")
+            wait_until(
+                lambda: _try_lock(file.fileno()),
+                f"the end of {what} by another process",
+                within_seconds=LONGEST_WAIT_SECONDS,
+                waiting=lambda: progress.busy(f"another process is still {what}"),
+            )
         yield
 
 
