@@ -82,11 +82,10 @@ def test_the_operator_is_granted_exactly_this() -> None:
         ("crm.agoralia.app", "crmintegrations/status"): {"patch"},
         ("crm.agoralia.app", "syncpauses/status"): {"patch"},
         ("apps", "deployments"): read | {"create", "patch", "delete"},
-        ("apps", "replicasets"): read,
         ("apps", "controllerrevisions"): {"get", "list", "create", "delete"},
         ("", "pods"): read,
         ("", "secrets"): {"get"},
-        ("", "events"): {"create", "patch"},
+        ("events.k8s.io", "events"): {"create"},
         ("coordination.k8s.io", "leases"): {"get", "create", "update"},
     }
 
