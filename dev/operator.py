@@ -113,7 +113,7 @@ class OperatorProcess:
         """SIGTERM and wait; its exit code, None when it was not running. Raises OperatorFailed when it does not end."""
         return self._end(signal.SIGTERM)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """E.g. SIGSTOP and SIGCONT."""
         os.kill(self.pid, number)
 
