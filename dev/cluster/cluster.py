@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.cluster import control_plane, diagnose, kind, kwok, local, node, teardown
+from dev.cluster import containerd, control_plane, diagnose, kind, kwok, local, teardown
 from dev.cluster.components import Supervisor
 from dev.cluster.config import DEFAULT_NAME, ProviderName, Tier, clusters_root, work_folder
 from dev.cluster.errors import ClusterError
@@ -82,7 +82,7 @@ class Cluster:
         elif self.tier is Tier.API:
             raise ClusterError("the api tier has no containers; start the cluster with --tier node to load images")
         else:
-            node.import_image(self.work, archive)
+            containerd.import_image(self.work, archive)
 
     def components(self) -> list[str]:
         """Names for the methods below, in the order of their start."""

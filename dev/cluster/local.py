@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from dev.cluster import control_plane, kwok, network, node, teardown
+from dev.cluster import containerd, control_plane, dns, kwok, network, node, rbac, teardown
 from dev.cluster.api import Api
 from dev.cluster.build import Binaries, ensure_binaries
 from dev.cluster.components import Supervisor
@@ -103,7 +103,7 @@ def _start_components(record: Record, work: Path, binaries: Binaries, progress: 
         the_node = Node(plane, Addresses(record.block))
         node.prepare_machine(the_node, node.supervisor_pid(supervisor))
         network.connect(the_node.addresses, work, node.supervisor_pid(supervisor))
-        supervisor.start(node.containerd(the_node))  # early: it needs no API server
+        supervisor.start(containerd.containerd(work, the_node.addresses.pods))  # early: it needs no API server
     plane.kubeconfig(authority, "admin", ("system:masters",))
     (work / "kubectl").symlink_to(binaries["kubectl"])
     with _start_control_plane(supervisor, plane, authority) as api:
@@ -141,18 +141,18 @@ def _start_control_plane(supervisor: Supervisor, plane: ControlPlane, authority:
 
 def _start_node(supervisor: Supervisor, the_node: Node, authority: Authority, api: Api, progress: Progress) -> None:
     progress.busy("starting the node")
-    node.grant_node_access(api)
-    supervisor.wait_ready("containerd", lambda: node.containerd_answers(the_node.work), "containerd's answer")
-    node.load_pause_image(the_node)
+    rbac.grant_node_access(api)
+    supervisor.wait_ready("containerd", lambda: containerd.answers(the_node.work), "containerd's answer")
+    containerd.load_pause_image(the_node.work, the_node.plane.binaries["pause"])
     for component in (
         node.kubelet(the_node, authority),
         node.kube_proxy(the_node, authority),
-        node.core_dns(the_node, authority),
+        dns.core_dns(the_node, authority),
     ):
         supervisor.start(component)
     supervisor.wait_ready("kubelet", lambda: api.node_ready(the_node.name), "node Ready")
     supervisor.wait_ready(
-        "coredns", lambda: _answers_ok(f"http://{node.dns_ready_address(the_node.addresses.node)}/ready"), "DNS"
+        "coredns", lambda: _answers_ok(f"http://{dns.ready_address(the_node.addresses.node)}/ready"), "DNS"
     )
     # From the machine by ClusterIP to the API server: proves cable, routes and kube-proxy's rules at once.
     service = str(the_node.addresses.kubernetes_service)

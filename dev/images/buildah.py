@@ -4,13 +4,14 @@ import os
 import subprocess
 from pathlib import Path
 
-from dev.cluster.config import cache_root
+from dev.cluster.config import cache_root, work_id
 from dev.cluster.errors import ClusterError, MissingRequirement
+from dev.cluster.filesystems import is_overlay
 from dev.cluster.packages import IMAGES, ensure_packages
 from dev.cluster.progress import Progress
 
 # Mounts and counters that must not survive a reboot, so not in the cache.
-RUN_ROOT = Path("/run/crm-operator-buildah")
+RUN_ROOT = Path("/run")
 
 
 def prepare(progress: Progress) -> None:
@@ -43,7 +44,10 @@ def label(name: str, key: str) -> str | None:
 
 
 def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    store = ["--root", str(cache_root() / "buildah"), "--runroot", str(RUN_ROOT), "--storage-driver", "overlay"]
+    root = cache_root() / "buildah"
+    root.mkdir(parents=True, exist_ok=True)
+    driver = "vfs" if is_overlay(root) else "overlay"
+    store = ["--root", str(root), "--runroot", str(RUN_ROOT / f"crm-dev-{work_id(root)}"), "--storage-driver", driver]
     return subprocess.run(
         ["buildah", *store, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
