@@ -1,5 +1,6 @@
 """The API client against a real API server: what it makes of answers, and of no answer."""
 
+import traceback
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -175,6 +176,27 @@ async def test_a_server_that_is_away_is_unavailable(tmp_path: Path) -> None:
 async def test_a_kubeconfig_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="nowhere"):
         await Kube.connect(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "users: [{name: u, user: {token: hush-hush}}]",
+        "{current-context: c, contexts: [{context: {}, token: hush-hush}]}",
+        "{current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], clusters: [{name: c}], "
+        "users: [{name: u, user: {token: hush-hush}}]}",
+        "users: [{name: u, token: hush-hush",
+        "hush-hush",
+        "",
+    ],
+)
+async def test_a_kubeconfig_that_makes_no_sense_is_refused_without_quoting_it(tmp_path: Path, text: str) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(text)
+    with pytest.raises(Refused, match="kubeconfig") as refused:
+        await Kube.connect(kubeconfig)
+    whole = "".join(traceback.format_exception(refused.value))
+    assert "hush-hush" not in whole
 
 
 async def test_outside_a_pod_without_a_kubeconfig_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Kopf as event source against a real API server, and what becomes of it when that fails."""
 
 import asyncio
+import base64
 import json
 import threading
 import time
@@ -19,7 +20,7 @@ from crm_operator.api.names import LABEL_INTEGRATION, LABEL_MANAGED_BY, MANAGED_
 from crm_operator.controller.cache import KINDS, Cache
 from crm_operator.controller.kube import CRMINTEGRATIONS, DEPLOYMENTS, SYNCPAUSES, Kube
 from crm_operator.controller.resync import Resync
-from crm_operator.controller.watch import watch
+from crm_operator.controller.watch import WatchEnded, watch
 from crm_operator.controller.watchdog import Freshness
 from crm_operator.domain.key import Key
 from dev.cluster import Cluster
@@ -40,10 +41,15 @@ class Watched:
     codes: list[str] = field(default_factory=list)
 
     async def until(self, holds: Callable[[], object], within: float = 10.0) -> None:
-        deadline = time.monotonic() + within
-        while not holds():
-            assert time.monotonic() < deadline, f"not within {within} s: {self}"
-            await asyncio.sleep(0.02)
+        await until(holds, within, self)
+
+
+async def until(holds: Callable[[], object], within: float = 10.0, about: object = None) -> None:
+    """What another thread does has no event to wait for; look until it shows."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {within} s: {about}"
+        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -178,6 +184,33 @@ async def test_a_watcher_that_dies_quietly_is_noticed(api: Kube, namespace: str)
         assert seen.failed == ["1 of 4 watchers are gone"]
 
 
+async def test_a_kopf_that_ends_ends_the_watch_with_an_error(api: Kube, namespace: str) -> None:
+    freshness = Freshness(KINDS, [namespace])
+    watch_task = asyncio.create_task(
+        watch(
+            asyncio.Event(),
+            kube=api,
+            cache=Cache([namespace]),
+            enqueue=lambda _: None,
+            enqueue_pause=lambda _: None,
+            freshness=freshness,
+            fail=lambda _: None,
+            observe=lambda *_: None,
+        )
+    )
+    await until(lambda: freshness.ready() is None)
+    (thread,) = [t for t in threading.enumerate() if t.name == "kopf"]
+    loop = thread._loop  # type: ignore[attr-defined]
+
+    def kill() -> None:
+        (task,) = [t for t in asyncio.all_tasks(loop) if t.get_name() == "resource observer"]
+        task.cancel()
+
+    loop.call_soon_threadsafe(kill)
+    with pytest.raises(WatchEnded):
+        await asyncio.wait_for(watch_task, 15)
+
+
 @dataclass
 class Account:
     """A service account with a token in a file, and a kubeconfig that names the file."""
@@ -260,3 +293,23 @@ async def test_a_token_that_is_refused_is_outlived_and_the_next_one_works(api: K
         await integrate(api, namespace)
         await seen.until(lambda: seen.keys == [Key(namespace, "hubspot")])
         assert seen.failed == []
+
+
+async def test_a_pods_service_account_is_enough(
+    api: Kube, account: Account, api_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await account.may_watch()
+    (cluster,) = yaml.safe_load(account.kubeconfig.read_text())["clusters"]
+    authority = account.kubeconfig.with_name("ca.crt")
+    access = cluster["cluster"]
+    inline = access.get("certificate-authority-data")
+    authority.write_bytes(base64.b64decode(inline) if inline else Path(access["certificate-authority"]).read_bytes())
+    server = httpx.URL(access["server"])
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", server.host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
+    monkeypatch.setattr("kubernetes.aio.config.incluster_config.SERVICE_TOKEN_FILENAME", str(account.token))
+    monkeypatch.setattr("kubernetes.aio.config.incluster_config.SERVICE_CERT_FILENAME", str(authority))
+    async with await Kube.connect(None) as pod, watching(pod, account.namespace) as seen:
+        await integrate(api, account.namespace)
+        await seen.until(lambda: seen.keys == [Key(account.namespace, "hubspot")])
+        assert await pod.get(CRMINTEGRATIONS, account.namespace, "hubspot") is not None

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from yaml import YAMLError
+
 from crm_operator.api.names import GROUP, INTEGRATIONS, PAUSES, VERSION
 
 if TYPE_CHECKING:
@@ -145,6 +147,9 @@ class Kube:
         from kubernetes.aio.client.configuration import Configuration
         from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+        if kubeconfig is not None and not await asyncio.to_thread(kubeconfig.is_file):
+            raise Refused(0, "NoCredentials", f"kubeconfig {kubeconfig} is not a file")
+        source = f"kubeconfig {kubeconfig}" if kubeconfig else "the pod's service account"
         configuration = Configuration()
         # Proxy variables of the pod are for CRMs, not for the API server; a kubeconfig's proxy-url is still honoured.
         configuration.client_session_kwargs = {"trust_env": False}
@@ -160,11 +165,14 @@ class Kube:
                 )
                 if "BearerToken" in configuration.api_key:
                     configuration.refresh_api_key_hook = _every(CREDENTIALS_FOR, loader.load_and_set)
-        # The loader says "not found" by failing on the empty configuration that it then has.
-        except (ConfigException, OSError, TypeError, AttributeError) as error:
-            source = f"kubeconfig {kubeconfig}" if kubeconfig else "the pod's service account"
-            raise Refused(0, "NoCredentials", f"{source}: {error}") from error
-        client = ApiClient(configuration)
+            client = ApiClient(configuration)
+        except ConfigException as error:
+            # The loader names the part that it dislikes by printing it, tokens included: `... in FILE/{'user': ...`.
+            said = str(error).partition("{")[0]
+            raise Refused(0, "NoCredentials", f"{source}: {said}") from None
+        except (OSError, ValueError, TypeError, AttributeError, YAMLError) as error:
+            # What these say may quote the file as well.
+            raise Refused(0, "NoCredentials", f"{source} cannot be read: {type(error).__name__}") from None
         client.user_agent = user_agent
         return cls(client, observe)
 

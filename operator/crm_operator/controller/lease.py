@@ -96,7 +96,10 @@ class Lease:
             await asyncio.sleep(self._times.poll.total_seconds() * (0.8 + 0.4 * random.random()))
 
     async def renew(self) -> NoReturn:
-        """Keep it. Returns never; raises LeaseLost when others may believe that we are gone."""
+        """Keep it. Returns never; raises LeaseLost when others may believe that we are gone.
+
+        Answer that with `watchdog.die(..., EXIT_LOST)` on the spot: a TaskGroup would first wait for its other tasks.
+        """
         while True:
             await asyncio.sleep(self._times.retry.total_seconds())
             try:

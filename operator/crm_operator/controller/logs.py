@@ -81,6 +81,8 @@ def configure(level: str = "INFO", form: Literal["json", "plain"] = "json", stre
     handler.addFilter(lambda record: not record.name.startswith("kopf") or once.filter(record))
     for name in ("kopf", "aiohttp", "httpx", "httpcore", "asyncio", "kubernetes"):
         logging.getLogger(name).setLevel(quiet)
+    # It warns at each start that it leaves the signals to us, which is how we run it.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
 
 
 def values(record: logging.LogRecord) -> dict[str, object]:

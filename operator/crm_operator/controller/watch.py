@@ -18,7 +18,6 @@ from typing import Any
 
 import aiohttp
 import kopf
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from crm_operator.controller.cache import CHILDREN, KINDS, Cache, owners
 from crm_operator.controller.kube import SYNCPAUSES, Kube, Object
@@ -217,13 +216,6 @@ class _Heard:
         return getattr(self._content, name)
 
 
-class _Forgetful(ResourceMemories):
-    """Kopf's memory of every object, kept for handlers that we do not have."""
-
-    async def recall(self, *_: Any, noticed_by_listing: bool = False, **__: Any) -> ResourceMemory:
-        return ResourceMemory(noticed_by_listing=noticed_by_listing)
-
-
 class _Thread(threading.Thread):
     """Kopf and the guard of its watchers, on a loop of their own."""
 
@@ -267,7 +259,6 @@ class _Thread(threading.Thread):
             await kopf.operator(
                 registry=self._registry,
                 settings=settings(),
-                memories=_Forgetful(),
                 namespaces=namespaces,
                 clusterwide=not namespaces,
                 stop_flag=self._stop_flag,

@@ -34,11 +34,14 @@ LOOP_LIMIT = timedelta(seconds=30)
 _WATCHER = "watcher for "  # how Kopf names its tasks
 
 
-def die(why: str) -> NoReturn:
-    """End the process now, without cleaning up: what is broken cannot be trusted to stop in order."""
-    log.critical("Ending the process", extra={"reason": why, "exit_code": EXIT_BROKEN})
+def die(why: str, exit_code: int = EXIT_BROKEN) -> NoReturn:
+    """End the process now, without cleaning up: what is broken cannot be trusted to stop in order.
+
+    Also for a lost lease (`lease.EXIT_LOST`): from then on, another's writes must not meet ours.
+    """
+    log.critical("Ending the process", extra={"reason": why, "exit_code": exit_code})
     logging.shutdown()
-    os._exit(EXIT_BROKEN)
+    os._exit(exit_code)
 
 
 #: A kind and a namespace, None for all of them: what one watch covers.
