@@ -303,7 +303,8 @@ async def test_a_pods_service_account_is_enough(
     authority = account.kubeconfig.with_name("ca.crt")
     access = cluster["cluster"]
     inline = access.get("certificate-authority-data")
-    authority.write_bytes(base64.b64decode(inline) if inline else Path(access["certificate-authority"]).read_bytes())
+    named = access.get("certificate-authority")
+    authority.write_bytes(base64.b64decode(inline) if inline else await asyncio.to_thread(Path(named).read_bytes))
     server = httpx.URL(access["server"])
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", server.host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
