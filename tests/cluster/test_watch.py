@@ -54,7 +54,7 @@ async def until(holds: Callable[[], object], within: float = 10.0, about: object
 
 @asynccontextmanager
 async def watching(api: Kube, namespace: str, *, ready: bool = True) -> AsyncIterator[Watched]:
-    seen = Watched(Cache([namespace]), Freshness(KINDS, [namespace]))
+    seen = Watched(Cache([namespace]), Freshness(KINDS))
     stop = asyncio.Event()
     task = asyncio.create_task(
         watch(
@@ -185,7 +185,7 @@ async def test_a_watcher_that_dies_quietly_is_noticed(api: Kube, namespace: str)
 
 
 async def test_a_kopf_that_ends_ends_the_watch_with_an_error(api: Kube, namespace: str) -> None:
-    freshness = Freshness(KINDS, [namespace])
+    freshness = Freshness(KINDS)
     watch_task = asyncio.create_task(
         watch(
             asyncio.Event(),

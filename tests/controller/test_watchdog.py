@@ -15,7 +15,8 @@ from tests.controller.virtual import run
 def test_a_watch_that_was_never_heard_of_or_has_gone_silent_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    freshness = Freshness(["Pod", "Deployment"], ["crm"])
+    freshness = Freshness(["Pod", "Deployment"])
+    freshness.expect(["crm"])
     assert freshness.ready() == "not watched yet: Pod in crm, Deployment in crm"
     freshness.heard(("Pod", "crm"))
     freshness.heard(("Deployment", "crm"))
@@ -24,7 +25,7 @@ def test_a_watch_that_was_never_heard_of_or_has_gone_silent_is_not_ready(monkeyp
     freshness.heard(("Pod", "crm"))
     now += 21
     assert freshness.ready() == "nothing heard for too long: Deployment in crm 121 s"
-    assert freshness.samples() == {("Pod", "crm"): 21.0, ("Deployment", "crm"): 121.0}
+    assert freshness.samples() == {("Pod",): 21.0, ("Deployment",): 121.0}
 
 
 def test_a_watch_thread_that_stands_still_is_not_live(monkeypatch: pytest.MonkeyPatch) -> None:

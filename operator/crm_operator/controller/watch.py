@@ -66,6 +66,7 @@ async def watch(
     def deliver(kind: str, event: str | None, obj: Object) -> None:
         loop.call_soon_threadsafe(receive, kind, event, obj)
 
+    freshness.expect(cache.scopes)
     registry = build_registry(kube, deliver, freshness, observe)
     runner = _Thread(registry, cache.scopes, freshness, fail)
     runner.start()

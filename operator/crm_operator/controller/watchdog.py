@@ -54,8 +54,15 @@ class Freshness:
     Written by the watch thread, read by the main one; each is one assignment.
     """
 
-    def __init__(self, kinds: Iterable[str], namespaces: Iterable[str | None] = (None,)) -> None:
-        self._heard: dict[Scope, float | None] = dict.fromkeys(itertools.product(kinds, tuple(namespaces)))
+    def __init__(self, kinds: Iterable[str]) -> None:
+        self._kinds = tuple(kinds)
+        self._heard: dict[Scope, float | None] = {}
+        self._beat = time.monotonic()
+        self.expect((None,))
+
+    def expect(self, namespaces: Iterable[str | None]) -> None:
+        """There will be one watch per kind and namespace. `watch.watch` says so as it starts."""
+        self._heard = dict.fromkeys(itertools.product(self._kinds, tuple(namespaces)))
         self._beat = time.monotonic()
 
     @property
@@ -76,8 +83,12 @@ class Freshness:
         return {scope: None if at is None else timedelta(seconds=now - at) for scope, at in self._heard.items()}
 
     def samples(self) -> dict[tuple[str, ...], float]:
-        """For `crm_watch_last_event_age_seconds{kind,namespace}`."""
-        return {(k, ns or ""): age.total_seconds() for (k, ns), age in self.ages().items() if age is not None}
+        """For `crm_watch_last_event_age_seconds{kind}`: the oldest of the kind's watches."""
+        samples: dict[tuple[str, ...], float] = {}
+        for (kind, _), age in self.ages().items():
+            if age is not None:
+                samples[kind,] = max(age.total_seconds(), samples.get((kind,), 0.0))
+        return samples
 
     def ready(self) -> str | None:
         """The check for /readyz."""
