@@ -103,10 +103,10 @@ class AddressPolicy:
 
     def _listed(self, address: Address) -> bool:
         """In a listed network; a special address only in one that is special itself: 0.0.0.0/0 does not open it."""
-        networks = (net for net in self._networks if _inside(address, net))
+        networks = [net for net in self._networks if _inside(address, net)]
         if not _is_special(address):
-            return any(True for _ in networks)
-        return any(_is_special(net.network_address) and _is_special(net.broadcast_address) for net in networks)
+            return bool(networks)
+        return any(_contains(special, net) for special in _SPECIAL for net in networks)
 
     @cached_property
     def _networks(self) -> tuple[Network, ...]:
@@ -154,6 +154,10 @@ def _as_network(text: str) -> Network | None:
 
 def _is_special(address: Address) -> bool:
     return any(_inside(address, net) for net in _SPECIAL)
+
+
+def _contains(wide: Network, narrow: Network) -> bool:
+    return wide.version == narrow.version and _inside(narrow[0], wide) and _inside(narrow[-1], wide)
 
 
 def _inside(address: Address, network: Network) -> bool:

@@ -12,6 +12,9 @@ from crm_operator.domain.reduce import Scrape
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.pods.exposition import parse
 
+#: A larger answer is parsed beside the event loop, in bytes.
+_PARSED_AT_ONCE = 16 * 1024
+
 _HEADERS = {
     "Accept": "text/plain;version=0.0.4",
     "Accept-Encoding": "identity",  # a compressed answer could be far larger than it looks
@@ -37,7 +40,11 @@ class Scraper:
             return Unknown(f"no answer within {self.timeout_seconds:g}s", "Timeout")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             return _failure_of(error)
-        return body if isinstance(body, Unknown) else parse(body, names)
+        if isinstance(body, Unknown):
+            return body
+        if len(body) <= _PARSED_AT_ONCE:
+            return parse(body, names)
+        return await asyncio.to_thread(parse, body, names)
 
     async def _fetch(self, url: str) -> bytes | Unknown:
         async with self.client.stream("GET", url, headers=_HEADERS) as response:

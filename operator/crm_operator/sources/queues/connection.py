@@ -14,7 +14,7 @@ from redis.asyncio import Connection, SSLConnection
 
 from crm_operator.sources.address import AddressPolicy, as_address
 from crm_operator.sources.queues.address import BrokerAddress
-from crm_operator.sources.queues.failure import NOT_FOUND, READ_ERRORS, Failure, failure_of
+from crm_operator.sources.queues.failure import NOT_FOUND, READ_ERRORS, TIMEOUT, TLS_TIMEOUT, Failure, failure_of
 
 Command = tuple[str | int | bytes, ...]
 
@@ -59,7 +59,10 @@ class BrokerConnection:
                 return [await self._answer() for _ in commands]
         except READ_ERRORS as error:
             await self.close()
-            raise BrokerUnread(failure_of(error)) from None  # the cause may hold what was sent: AUTH
+            failure = failure_of(error)
+            if failure is TIMEOUT and self._address.tls:
+                failure = TLS_TIMEOUT
+            raise BrokerUnread(failure) from None  # the cause may hold what was sent: AUTH
         except asyncio.CancelledError:
             await self.close()
             raise

@@ -31,6 +31,7 @@ class Failure:
 
 REFUSED = Failure("ConnectionRefused", "connection refused; check that Redis runs and the port is right")
 TIMEOUT = Failure("Timeout", "no answer in time; check that Redis is not stuck and no NetworkPolicy drops the traffic")
+TLS_TIMEOUT = Failure("Timeout", "no answer in time; check that Redis is not stuck and that this port speaks TLS")
 NOT_FOUND = Failure("HostNotFound", "the host name cannot be resolved; check its spelling and that the Service exists")
 UNREACHABLE = Failure("Unreachable", "the host cannot be reached; check the address and the network")
 CLOSED = Failure("ConnectionClosed", "the connection was closed; check that Redis runs and speaks TLS as the URL says")
