@@ -19,7 +19,7 @@ from crm_operator.controller.apply import Applier
 from crm_operator.controller.cache import KINDS, Cache
 from crm_operator.controller.health import Health
 from crm_operator.controller.kube import Kube
-from crm_operator.controller.lease import Lease
+from crm_operator.controller.lease import EXIT_LOST, Lease, LeaseLost
 from crm_operator.controller.loop import Reconciler
 from crm_operator.controller.observe import Observer
 from crm_operator.controller.pauses import PauseReconciler
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 LEASE_NAME = "crm-operator"
 PAUSE_WORKERS = 2
+#: Seconds that runs under way have to end after SIGTERM; below the pod's grace period.
+FINISH_WITHIN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class Program:
         self._stop = asyncio.Event()
         self._freshness = Freshness(list(KINDS))
         self._watching = False
+        self._workers: list[asyncio.Task[None]] = []
         self._cache = Cache(options.namespaces)
         self._queue = WorkQueue(concurrency=options.concurrency, observer=telemetry.queue)
         # Pauses are few and quick; their queue's metrics would only blur those of the integrations.
@@ -100,7 +103,7 @@ class Program:
         self._stop.set()
 
     async def run(self) -> None:
-        """Until `stop`. Raises LeaseLost, WatchEnded, or what else ended a part."""
+        """Until `stop`. Raises WatchEnded, or what else ended a part."""
         health = self._make_health()
         await health.start(self.options.host, self.options.port)
         try:
@@ -123,17 +126,22 @@ class Program:
         await self._stop.wait()
         self._queue.close()
         self._pause_queue.close()
+        # Runs under way may finish: half a plan is worse to read afterwards than a whole one, though either heals.
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=FINISH_WITHIN)
         raise _Stop
 
     async def _lead(self, group: asyncio.TaskGroup) -> None:
         if self._lease is not None:
             await self._lease.acquire()
-            group.create_task(self._lease.renew(), name="lease")
+            group.create_task(self._keep(self._lease), name="lease")
         await self._resync.first()
         group.create_task(self._queues.run(), name="queues")
         group.create_task(self._pods.run(), name="pods")
-        group.create_task(self._queue.run(self._reconciler.reconcile), name="work queue")
-        group.create_task(self._pause_queue.run(self._pauses.reconcile), name="pause queue")
+        self._workers = [
+            group.create_task(self._queue.run(self._reconciler.reconcile), name="work queue"),
+            group.create_task(self._pause_queue.run(self._pauses.reconcile), name="pause queue"),
+        ]
         group.create_task(self._resync.run(), name="resync")
         group.create_task(
             watch(
@@ -150,6 +158,13 @@ class Program:
         )
         self._watching = True
         log.info("Working", extra={"integrations": self._cache.count("CrmIntegration")})
+
+    async def _keep(self, lease: Lease) -> None:
+        try:
+            await lease.renew()
+        except LeaseLost as lost:
+            # At once: another may act from now on, and an orderly end takes seconds.
+            die(str(lost), EXIT_LOST)
 
     def _in_background(self, key: Key) -> None:
         self._queue.add(key, background=True)
@@ -210,6 +225,7 @@ class Program:
             live={
                 "watch": lambda: self._freshness.live() if self._watching else None,
                 "runs": no_run_is_stuck(self._queue),
+                "pauses": no_run_is_stuck(self._pause_queue),
             },
             ready={
                 "cache": lambda: None if self._standby() or self._cache.synced() else "not everything is listed yet",

@@ -104,8 +104,13 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
         return _verdict(
             guard, mine, state, blame="provider" if shared else "revision", where=f"on the new version{beside}"
         )
-    if isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL:
-        return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, not on the new version")
+    stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
+    # The new version is below the limit only because it has fewer pods: the provider is down for both. When it clearly
+    # does better, it is the cure, and holding it would keep the trouble.
+    if isinstance(other, Reading) and stable_fails and _shares_fault(guard, other, mine):
+        return _verdict(
+            guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and per pod as much on both"
+        )
     return _verdict(guard, mine, state, where=f"on the new version{beside}")
 
 

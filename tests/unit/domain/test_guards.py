@@ -1,0 +1,184 @@
+"""What each guard says, and whom it blames."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crm_operator.api.v1alpha1 import GuardState, GuardStatus, RolloutPhase
+from crm_operator.domain.guards import evaluate, recorded
+from crm_operator.domain.world import Evidence, Reading, Unknown, World
+from tests.unit.domain.builders import (
+    NEW,
+    NOW,
+    a_canary_world,
+    a_guard,
+    a_rollout,
+    a_spec,
+    a_status,
+    a_world,
+    evidence,
+    read,
+)
+
+UNREAD = Unknown("connection refused", "ConnectionRefused")
+
+
+def judged(world: World) -> Any:
+    (verdict,) = evaluate(world)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("new", "good", "state", "blame"),
+    [
+        pytest.param(0, 0, GuardState.OK, None, id="nothing wrong"),
+        pytest.param(1, 0, GuardState.WARNING, None, id="a warning on the new version"),
+        pytest.param(10, 0, GuardState.WARNING, None, id="exactly the critical limit is not above it"),
+        pytest.param(11, 0, GuardState.CRITICAL, "revision", id="the new version fails alone"),
+        pytest.param(12, 12, GuardState.CRITICAL, "provider", id="both fail alike"),
+        pytest.param(12, 6, GuardState.CRITICAL, "provider", id="stable fails half as much per pod"),
+        pytest.param(12, 5, GuardState.CRITICAL, "revision", id="stable fails clearly less"),
+        pytest.param(9, 11, GuardState.CRITICAL, "provider", id="both fail alike, one below the limit"),
+        pytest.param(0, 11, GuardState.OK, None, id="only stable fails: the new version is the cure"),
+        pytest.param(0, 5, GuardState.OK, None, id="stable's warning is not the new version's"),
+        pytest.param(11, UNREAD, GuardState.CRITICAL, "revision", id="a real breach counts though stable is unread"),
+        pytest.param(UNREAD, 0, GuardState.UNKNOWN, None, id="an unread canary is Unknown, not OK"),
+        pytest.param(UNREAD, 11, GuardState.CRITICAL, "provider", id="an unread canary, and stable fails"),
+        pytest.param(None, 0, GuardState.UNKNOWN, None, id="no pod of the new version yet"),
+    ],
+)
+def test_a_guard_with_data_per_version(
+    new: float | Unknown | None, good: float | Unknown, state: GuardState, blame: str | None
+) -> None:
+    verdict = judged(a_canary_world(evidence={"sync-errors": evidence(new=new, good=good)}))
+    assert (verdict.state, verdict.blame) == (state, blame)
+
+
+def test_stable_is_compared_by_pod() -> None:
+    """Eight stable pods with 12 errors in all fail much less than one canary pod with 12."""
+    sides = Evidence(by_revision={NEW: read(12), "aaaaaaaaaaaaaaaa": read(12, samples=8)}, overall=read(24))
+    assert judged(a_canary_world(evidence={"sync-errors": sides})).blame == "revision"
+
+
+@pytest.mark.parametrize(
+    ("value", "previous", "state"),
+    [
+        pytest.param(6, 6, GuardState.CRITICAL, id="twice running"),
+        pytest.param(6, 1, GuardState.OK, id="a flicker"),
+        pytest.param(6, 3, GuardState.WARNING, id="twice above the warning only"),
+        pytest.param(6, None, GuardState.OK, id="the first reading ever"),
+        pytest.param(5, 5, GuardState.WARNING, id="exactly equal is not above"),
+    ],
+)
+def test_a_gauge_must_breach_twice_running(value: float, previous: float | None, state: GuardState) -> None:
+    guard = a_guard(
+        metric={"from": "pods", "name": "latency"},
+        reduce="Last",
+        window=None,
+        warning={"above": 2},
+        critical={"above": 5},
+    )
+    now = Evidence(overall=read(value, previous=previous))
+    assert judged(a_world(spec=a_spec(guards=[guard.to_wire()]), evidence={guard.name: now})).state is state
+
+
+def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:
+    guard = a_guard(name="dead", metric={"from": "queue", "name": "dead"}, warning=None, critical={"above": 0})
+    began = a_rollout(RolloutPhase.CANARY).start_time
+    assert began is not None
+    for since, blame in ((began - timedelta(seconds=1), "provider"), (began + timedelta(seconds=1), "revision")):
+        was = GuardStatus(name="dead", state=GuardState.CRITICAL, since=since)
+        world = a_canary_world(
+            spec=a_spec(guards=[guard.to_wire()]),
+            status=a_status(a_rollout(RolloutPhase.CANARY), guards=[was]),
+            evidence={"dead": Evidence(overall=read(3))},
+        )
+        assert judged(world).blame == blame
+
+
+def test_a_breach_in_steady_state_blames_the_provider() -> None:
+    assert judged(a_world(evidence={"sync-errors": evidence(good=11)})).blame == "provider"
+
+
+def test_a_guard_without_pods_is_inactive_in_steady_state() -> None:
+    nothing = Evidence(overall=Unknown("no pods", "NoPods"))
+    assert judged(a_world(evidence={"sync-errors": nothing})).state is GuardState.INACTIVE
+
+
+def test_a_metric_that_the_users_guard_names_and_nobody_has_is_unknown() -> None:
+    missing = Unknown("no such metric", "MetricMissing")
+    assert (
+        judged(a_world(evidence={"sync-errors": evidence(good=missing, overall=missing)})).state is GuardState.UNKNOWN
+    )
+
+
+def test_the_runbooks_guards_are_used_when_none_are_given() -> None:
+    missing = Unknown("no such metric", "MetricMissing")
+    wire = a_spec().to_wire()
+    del wire["guards"]
+    spec = type(a_spec()).model_validate(wire)
+    sources = {"dead-letters": Evidence(overall=read(0)), "queue-size": Evidence(overall=read(5))}
+    rest = {name: Evidence(overall=missing) for name in ("webhook-latency", "connection-failures", "rate-limit-hits")}
+    verdicts = {
+        v.name: v.state for v in evaluate(a_world(spec=spec, evidence=sources | rest | {"sync-errors": evidence()}))
+    }
+    assert verdicts == {
+        "sync-errors": GuardState.OK,
+        "dead-letters": GuardState.OK,
+        "queue-size": GuardState.OK,
+        "webhook-latency": GuardState.INACTIVE,
+        "connection-failures": GuardState.INACTIVE,
+        "rate-limit-hits": GuardState.INACTIVE,
+    }
+
+
+def test_default_guards_on_pods_are_inactive_when_pods_are_not_scraped() -> None:
+    wire = a_spec().to_wire()
+    del wire["guards"], wire["metrics"]
+    spec = type(a_spec()).model_validate(wire)
+    states = {v.name: v.state for v in evaluate(a_world(spec=spec, evidence={}))}
+    assert states["sync-errors"] is GuardState.INACTIVE
+    assert states["dead-letters"] is GuardState.UNKNOWN  # the queue is configured and was not read
+
+
+def test_since_moves_only_with_the_state() -> None:
+    was = GuardStatus(name="sync-errors", state=GuardState.OK, since=NOW - timedelta(hours=1))
+    world = a_world(status=a_status(guards=[was]))
+    assert recorded(evaluate(world), world)[0].since == was.since
+    worse = a_world(status=a_status(guards=[was]), evidence={"sync-errors": evidence(good=1)})
+    assert recorded(evaluate(worse), worse)[0].since == NOW
+
+
+unknowns = st.builds(Unknown, st.text(max_size=5), st.sampled_from(["Stale", "NoPods", "MetricMissing", "Timeout"]))
+readings = st.builds(
+    Reading,
+    st.floats(0, 1e12),
+    st.integers(1, 50),
+    st.just(NOW),
+    st.none() | st.floats(0, 1e12),
+)
+
+
+@given(new=st.none() | unknowns, good=st.none() | unknowns, overall=unknowns, phase=st.sampled_from(RolloutPhase))
+def test_absent_data_never_breaches(
+    new: Unknown | None, good: Unknown | None, overall: Unknown, phase: RolloutPhase
+) -> None:
+    sides = {name: side for name, side in ((NEW, new), ("aaaaaaaaaaaaaaaa", good)) if side is not None}
+    world = a_canary_world(
+        status=a_status(a_rollout(phase)), evidence={"sync-errors": Evidence(by_revision=sides, overall=overall)}
+    )
+    assert judged(world).state in (GuardState.UNKNOWN, GuardState.INACTIVE)
+
+
+@given(mine=readings, other=readings | unknowns)
+def test_a_value_at_or_below_the_limits_never_breaches(mine: Reading, other: Reading | Unknown) -> None:
+    sides = {NEW: mine, "aaaaaaaaaaaaaaaa": other}
+    verdict = judged(a_canary_world(evidence={"sync-errors": Evidence(by_revision=sides, overall=mine)}))
+    if verdict.blame == "revision":
+        assert mine.value > 10
+    if verdict.state is GuardState.CRITICAL:
+        assert verdict.value is not None
+        assert verdict.value > 10

@@ -1,0 +1,496 @@
+"""How scrapes of pods become evidence: counters that begin anew, pods that come and go, scrapes that fail."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.reduce import JOBS_METRIC, PodFleet, Sample
+from crm_operator.domain.series import CounterSeries, LevelSeries, PeakWindow
+from crm_operator.domain.world import JobsDone, Reading, Unknown
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ERRORS = "crm_sync_errors_total"
+MINUTES_5 = timedelta(minutes=5)
+REFUSED = Unknown("connection refused", "ConnectionRefused")
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def a_guard(name: str = ERRORS, *, reduce: str = "Increase", per: str | None = None, window: str = "5m") -> Guard:
+    metric: dict[str, Any] = {"from": "pods", "name": name, **({"per": per} if per else {})}
+    timing: dict[str, Any] = {} if reduce == "Last" else {"window": window}
+    return Guard.model_validate(
+        {"name": "guard", "metric": metric, "reduce": reduce, "critical": {"above": 10}, **timing}
+    )
+
+
+class Fleet:
+    """Pods by short names; the first letter of a name is its revision."""
+
+    def __init__(self, **started: float | None) -> None:
+        self.fleet = PodFleet(keep=MINUTES_5, stale_after=timedelta(seconds=15))
+        self.there(0, **started)
+
+    def there(self, second: float, **started: float | None) -> None:
+        """Which pods there are, with the second at which each one's process started; None: not known."""
+        pods = [(name, name[0], None if start is None else at(start)) for name, start in started.items()]
+        self.fleet.targets(pods, at(second))
+
+    def says(self, second: float, pod: str, value: float | Unknown, *, metric: str = ERRORS) -> None:
+        sample = value if isinstance(value, Unknown) else Sample(value, value)
+        self.fleet.record(pod, {metric: sample}, at(second))
+
+    def fails(self, second: float, pod: str, why: Unknown = REFUSED) -> None:
+        self.fleet.record(pod, why, at(second))
+
+    def overall(self, second: float, guard: Guard | None = None) -> Reading | Unknown:
+        return self.fleet.evidence(guard or a_guard(), at(second)).overall
+
+    def side(self, second: float, revision: str, guard: Guard | None = None) -> Reading | Unknown:
+        return self.fleet.evidence(guard or a_guard(), at(second)).by_revision[revision]
+
+
+def value(found: Reading | Unknown) -> float:
+    assert isinstance(found, Reading), found
+    return found.value
+
+
+def reason(found: Reading | Unknown | JobsDone | None) -> str:
+    assert isinstance(found, Unknown), found
+    return found.reason
+
+
+# -- one counter ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("started", "points", "window", "now", "increase"),
+    [
+        pytest.param(None, [(0, 5)], 300, 1, 0, id="a first value of unknown origin is where counting begins"),
+        pytest.param(-600, [(0, 5)], 300, 1, 0, id="so is the first value of an old process"),
+        pytest.param(-60, [(0, 5)], 300, 1, 5, id="a young process counts from zero"),
+        pytest.param(-60, [(0, 5)], 30, 1, 0, id="but not in a window that is younger than it"),
+        pytest.param(-60, [(0, 5), (5, 7)], 30, 6, 2, id="which sees what came after"),
+        pytest.param(None, [(0, 5), (5, 7), (10, 7)], 300, 11, 2, id="an increase"),
+        pytest.param(None, [(0, 5), (5, 7), (10, 3)], 300, 11, 5, id="a counter that began anew adds all it shows"),
+        pytest.param(None, [(0, 5), (5, 0), (10, 0)], 300, 11, 0, id="a counter that began anew at zero adds nothing"),
+        pytest.param(None, [(0, 5), (5, 9)], 300, 305, 0, id="an increase leaves at the window's end"),
+        pytest.param(None, [(0, 5), (5, 9)], 300, 304.9, 4, id="and not before"),
+        pytest.param(
+            None, [(0, 5), (400, 9)], 300, 401, 0, id="an increase over a gap longer than the window is not known"
+        ),
+        pytest.param(None, [(0, 5), (200, 9)], 300, 201, 4, id="over a shorter one it is"),
+        pytest.param(30, [(0, 5), (1, 5)], 300, 2, 5, id="a kubelet's clock that is ahead"),
+        pytest.param(None, [(5, 5), (0, 9)], 300, 6, 4, id="time that runs backwards"),
+        pytest.param(None, [(0, 1e15), (5, 1e15 + 2)], 300, 6, 2, id="a counter that has counted for long"),
+    ],
+)
+def test_the_increase_of_a_counter(
+    started: float | None, points: list[tuple[float, float]], window: float, now: float, increase: float
+) -> None:
+    series = CounterSeries(started_at=None if started is None else at(started))
+    for second, number in points:
+        series.record(number, at(second))
+    assert series.increase(timedelta(seconds=window), at(now)) == increase
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(1, 60), st.integers(0, 20), st.booleans()), min_size=1, max_size=80),
+    window=st.integers(61, 1000),
+)
+def test_the_increase_is_what_really_happened_in_the_readings_of_the_window(
+    steps: list[tuple[int, int, bool]], window: int
+) -> None:
+    """Against a model that knows each event: restarts neither create nor hide what was added after them."""
+    series, second, counter = CounterSeries(started_at=at(0)), 0, 0
+    happened: list[tuple[int, int]] = []
+    for pause, amount, restart in steps:
+        second += pause
+        # A restart shows only if the counter ends up lower; one that does not is the known limit of counters.
+        counter = amount if restart and amount < counter else counter + amount
+        happened.append((second, amount))
+        series.record(counter, at(second))
+    expected = sum(amount for when, amount in happened if when > second - window)
+    assert series.increase(timedelta(seconds=window), at(second)) == expected
+    assert series.lifetime == sum(amount for _, amount in happened)
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=50), st.floats(1, 1e6))
+def test_an_increase_is_never_negative_and_grows_with_the_window(values: list[float], window: float) -> None:
+    series = CounterSeries()
+    for second, number in enumerate(values):
+        series.record(number, at(second))
+    narrow = series.increase(timedelta(seconds=window), at(len(values)))
+    assert 0 <= narrow <= series.increase(timedelta(seconds=2 * window), at(len(values)))
+
+
+def test_an_hour_of_changes_each_second_stays_small_and_true() -> None:
+    series = CounterSeries(started_at=NOON)
+    for second in range(1, 7201):
+        series.record(second, at(second))
+        series.forget_before(at(second - 3600))
+    assert series.remembered <= 600
+    for window in (10, 60, 300, 900, 3600):
+        found = series.increase(timedelta(seconds=window), at(7200))
+        assert window <= found <= window * (1 + 1 / 64) + 1
+
+
+# -- a level and its peak ---------------------------------------------------------------------------------------------
+
+
+def test_a_level_is_known_at_any_time_of_the_window() -> None:
+    level = LevelSeries()
+    assert level.at(NOON) is None
+    for second, number in [(0, 5), (10, 5), (20, 8), (30, 2)]:
+        level.record(number, at(second))
+    assert [level.at(at(second)) for second in (-5, 0, 19, 20, 29, 30, 99)] == [5, 5, 5, 8, 8, 2, 2]
+    level.forget_before(at(25))
+    assert level.at(at(25)) == 8
+    assert level.remembered == 2
+
+
+def test_a_restless_level_stays_small() -> None:
+    level = LevelSeries()
+    for second in range(7200):
+        level.record(second, at(second))
+        level.forget_before(at(second - 3600))
+    assert level.remembered <= 600
+    for age in (60, 300, 3600):
+        found = level.at(at(7199 - age))
+        assert found is not None
+        assert abs(found - (7199 - age)) <= age / 32 + 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 10), st.integers(0, 50)), min_size=1, max_size=60), st.integers(0, 40))
+def test_the_peak_is_the_largest_of_the_window(readings: list[tuple[int, int]], window: int) -> None:
+    peak, second = PeakWindow(), 0
+    seen: list[tuple[int, int]] = []
+    for pause, number in readings:
+        second += pause
+        peak.record(number, at(second), window=timedelta(seconds=window))
+        seen.append((second, number))
+        within = [number for when, number in seen if when >= second - window]
+        assert peak.peak == max(within)
+        last = max(when for when, number in seen if number == max(within) and when >= second - window)
+        assert peak.falls_at == (None if last == second else at(last))
+
+
+# -- pods that come and go --------------------------------------------------------------------------------------------
+
+
+def test_the_worked_case_of_the_module() -> None:
+    fleet = Fleet(a1=0)
+    for second, number in [(60, 4), (120, 9), (240, 2), (300, 2)]:
+        fleet.says(second, "a1", number)
+    fleet.there(300, another=300)
+    for second in (301, 330, 360, 1200):
+        fleet.says(second, "another", 0)
+        if second == 330:
+            assert value(fleet.overall(330)) == 11
+        if second == 360:
+            assert value(fleet.overall(360)) == 7
+            assert value(fleet.overall(360, a_guard(window="3m"))) == 2
+    assert value(fleet.overall(1200)) == 0
+
+
+def test_a_pod_that_is_gone_keeps_its_last_increase_in_the_window() -> None:
+    fleet = Fleet(a1=-999, a2=-999)
+    for second in (1, 2):
+        fleet.says(second, "a1", 5 * second)
+        fleet.says(second, "a2", 0)
+    fleet.there(3, a2=-999)
+    fleet.says(200, "a2", 0)
+    assert value(fleet.overall(201)) == 5
+    assert value(fleet.side(201, "a")) == 5
+    fleet.says(301, "a2", 0)
+    assert value(fleet.overall(302)) == 0
+
+
+def test_a_pod_that_was_missing_for_a_moment_counts_once() -> None:
+    fleet = Fleet(a1=0)
+    fleet.says(5, "a1", 7)
+    fleet.there(6)
+    fleet.there(7, a1=0)
+    fleet.says(8, "a1", 7)
+    assert value(fleet.overall(9)) == 7
+
+
+def test_a_pod_that_joins_late_brings_no_old_errors() -> None:
+    fleet = Fleet(a1=-999)
+    fleet.says(1, "a1", 0)
+    fleet.says(2, "a1", 0)
+    fleet.there(3, a1=-999, a2=-999)
+    fleet.says(4, "a2", 1000)
+    fleet.says(5, "a2", 1001)
+    assert value(fleet.overall(6)) == 1
+
+
+def test_pods_that_left_are_forgotten() -> None:
+    fleet = Fleet(a0=0)
+    for number in range(1, 400):
+        fleet.there(number * 10, **{f"a{number}": number * 10})
+        fleet.says(number * 10 + 1, f"a{number}", number)
+    assert len(fleet.fleet.pods) <= 32
+
+
+def test_revisions_are_told_apart_and_one_without_pods_is_absent() -> None:
+    fleet = Fleet(a1=-999, b1=-5)
+    for second in (1, 2):
+        fleet.says(second, "a1", 100)
+        fleet.says(second, "b1", 4)
+    assert value(fleet.side(3, "a")) == 0
+    assert value(fleet.side(3, "b")) == 4
+    assert value(fleet.overall(3)) == 4
+    fleet.there(4, a1=-999)
+    evidence = fleet.fleet.evidence(a_guard(), at(5))
+    assert set(evidence.by_revision) == {"a"}
+    assert value(evidence.overall) == 4, "what the canary did in the window still happened"
+
+
+def test_without_pods_there_is_no_evidence() -> None:
+    evidence = Fleet().fleet.evidence(a_guard(), NOON)
+    assert evidence.by_revision == {}
+    assert reason(evidence.overall) == "NoPods"
+
+
+@given(
+    lives=st.lists(
+        st.tuples(st.integers(0, 200), st.integers(1, 80), st.lists(st.integers(0, 5), min_size=1, max_size=10)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_churn_neither_creates_nor_hides_increases(lives: list[tuple[int, int, list[int]]]) -> None:
+    """Pods start, live a while and go; each is read every second. All happened within one long window."""
+    fleet = PodFleet(keep=timedelta(seconds=3600), stale_after=timedelta(seconds=15))
+    total, watcher = 0, ("watcher", "a", at(-99999))
+    counts: dict[str, int] = {}
+    for second in range(300):
+        there = [watcher]
+        for number, (start, length, adds) in enumerate(lives):
+            if start <= second < start + length:
+                uid = f"p{number}"
+                there.append((uid, "a", at(start)))
+                add = adds[second % len(adds)]
+                counts[uid] = counts.get(uid, 0) + add
+                total += add
+        fleet.targets(there, at(second))
+        for uid, _, _ in there:
+            number = counts.get(uid, 0)
+            fleet.record(uid, {ERRORS: Sample(number, number), JOBS_METRIC: Sample(number, number)}, at(second))
+    found = fleet.evidence(a_guard(window="1h"), at(300)).overall
+    assert value(found) == total
+    jobs = fleet.jobs_done(at(300))["a"]
+    assert isinstance(jobs, JobsDone)
+    assert jobs.count == total
+
+
+# -- scrapes that fail ------------------------------------------------------------------------------------------------
+
+
+def test_one_reading_of_an_old_process_is_no_increase() -> None:
+    fleet = Fleet(a1=-999)
+    assert reason(fleet.overall(0)) == "Starting"
+    fleet.says(1, "a1", 5)
+    assert reason(fleet.overall(1)) == "Starting"
+    fleet.says(2, "a1", 5)
+    assert value(fleet.overall(2)) == 0
+
+
+def test_one_failed_scrape_does_not_undo_the_last_and_many_do() -> None:
+    fleet = Fleet(a1=-5)
+    fleet.says(1, "a1", 7)
+    fleet.fails(6, "a1")
+    assert value(fleet.overall(7)) == 7
+    assert value(fleet.overall(16)) == 7, "three intervals"
+    found = fleet.overall(16.1)
+    assert reason(found) == "Stale"
+    assert isinstance(found, Unknown)
+    assert "connection refused" in found.why
+
+
+def test_a_sample_without_successor_is_stale() -> None:
+    fleet = Fleet(a1=-5)
+    fleet.says(1, "a1", 7)
+    assert reason(fleet.overall(17)) == "Stale"
+
+
+def test_pods_that_answer_give_a_lower_bound() -> None:
+    fleet = Fleet(a1=-5, a2=-5, a3=-5)
+    fleet.says(1, "a1", 20)
+    fleet.fails(1, "a2")
+    found = fleet.overall(2)
+    assert value(found) == 20
+    assert isinstance(found, Reading)
+    assert (found.samples, found.at) == (1, at(1))
+
+
+def test_the_commonest_reason_is_given_with_its_number() -> None:
+    fleet = Fleet(a1=-5, a2=-5, a3=-5)
+    for pod in ("a1", "a2"):
+        fleet.fails(1, pod)
+    fleet.fails(1, "a3", Unknown("no answer within 2s", "Timeout"))
+    found = fleet.overall(2)
+    assert found == Unknown(f"{ERRORS}: connection refused (2 of 3 pods)", "ConnectionRefused")
+
+
+@pytest.mark.parametrize("why", ["MetricMissing", "MetricInvalid"])
+def test_nonsense_takes_effect_at_once(why: str) -> None:
+    fleet = Fleet(a1=-5)
+    fleet.says(1, "a1", 99)
+    fleet.says(2, "a1", Unknown("nonsense", why))
+    assert reason(fleet.overall(3)) == why
+
+
+def test_what_was_counted_before_nonsense_is_still_counted_after() -> None:
+    fleet = Fleet(a1=-5)
+    for second, number in [(1, 5.0), (2, Unknown("nonsense", "MetricInvalid")), (3, 8.0)]:
+        fleet.says(second, "a1", number)  # type: ignore[arg-type]
+    assert value(fleet.overall(3)) == 8
+
+
+def test_a_pod_that_is_not_there_is_not_written_to() -> None:
+    fleet = Fleet(a1=-5)
+    fleet.says(1, "zz", 99)
+    assert reason(fleet.overall(1)) == "Starting"
+
+
+def test_which_pods_cannot_be_read() -> None:
+    fleet = Fleet(a1=-5, a2=-5)
+    fleet.says(1, "a1", 0)
+    fleet.fails(1, "a2")
+    assert fleet.fleet.unread(at(10)) is None, "it may be starting"
+    fleet.says(15, "a1", 0)
+    assert fleet.fleet.unread(at(16)) == (REFUSED, 1, 2)
+    fleet.says(17, "a2", 0)
+    assert fleet.fleet.unread(at(18)) is None
+
+
+# -- gauges and ratios ------------------------------------------------------------------------------------------------
+
+
+def test_the_worst_pod_counts_for_a_gauge() -> None:
+    fleet, last = Fleet(a1=-5, a2=-5, b1=-5), a_guard(reduce="Last")
+    for pod, number in [("a1", 3.0), ("a2", 9.0), ("b1", -1.0)]:
+        fleet.says(1, pod, number)
+    assert fleet.side(2, "a", last) == Reading(9, samples=2, at=at(1), previous=None)
+    assert fleet.side(2, "b", last) == Reading(-1, samples=1, at=at(1), previous=None)
+    for pod, number in [("a1", 4.0), ("a2", 2.0), ("b1", 0.0)]:
+        fleet.says(6, pod, number)
+    assert fleet.overall(7, last) == Reading(4, samples=3, at=at(6), previous=9)
+
+
+def test_a_value_from_before_a_gap_is_not_the_one_before() -> None:
+    fleet, last = Fleet(a1=-5), a_guard(reduce="Last")
+    fleet.says(1, "a1", 9)
+    fleet.says(60, "a1", 9)
+    assert fleet.overall(61, last) == Reading(9, samples=1, at=at(60), previous=None)
+
+
+def test_a_pod_that_is_gone_or_silent_is_not_the_worst() -> None:
+    fleet, last = Fleet(a1=-5, a2=-5, a3=-5), a_guard(reduce="Last")
+    for pod, number in [("a1", 50.0), ("a2", 60.0), ("a3", 1.0)]:
+        fleet.says(1, pod, number)
+    fleet.there(2, a2=-5, a3=-5)
+    fleet.says(18, "a3", 2)
+    assert value(fleet.overall(18, last)) == 2
+
+
+def test_a_ratio_of_two_increases() -> None:
+    fleet, ratio = Fleet(a1=-5, a2=-5), a_guard(reduce="Ratio", per="done_total")
+    assert reason(fleet.overall(0, ratio)) == "Starting"
+    fleet.says(1, "a1", 2)
+    assert reason(fleet.overall(1, ratio)) == "Starting", "the denominator is not read yet"
+    fleet.says(1, "a1", 0, metric="done_total")
+    assert reason(fleet.overall(1, ratio)) == "NoData"
+    fleet.says(2, "a1", 2)
+    fleet.says(2, "a1", 8, metric="done_total")
+    assert value(fleet.overall(2, ratio)) == 0.25
+
+
+# -- jobs done --------------------------------------------------------------------------------------------------------
+
+
+def jobs(fleet: Fleet, second: float, revision: str) -> JobsDone | Unknown:
+    return fleet.fleet.jobs_done(at(second))[revision]
+
+
+def test_jobs_count_from_the_start_of_the_pods_over_restarts_and_departures() -> None:
+    fleet = Fleet(a1=-999, a2=-5)
+    fleet.says(1, "a1", 100, metric=JOBS_METRIC)
+    fleet.says(1, "a2", 3, metric=JOBS_METRIC)
+    assert jobs(fleet, 1, "a") == JobsDone(count=103, since=at(-999))
+    fleet.says(2, "a2", 1, metric=JOBS_METRIC)
+    assert jobs(fleet, 2, "a") == JobsDone(count=104, since=at(-999))
+    fleet.there(3, a1=-999)
+    assert jobs(fleet, 3, "a") == JobsDone(count=104, since=at(-999))
+    fleet.says(900, "a1", 101, metric=JOBS_METRIC)
+    fleet.there(901, a1=-999)
+    assert "a2" not in fleet.fleet.pods
+    assert jobs(fleet, 901, "a") == JobsDone(count=105, since=at(-999))
+
+
+def test_jobs_that_cannot_be_read_are_unknown_and_a_part_is_a_lower_bound() -> None:
+    fleet = Fleet(a1=-5, a2=-5, b1=-5)
+    fleet.says(1, "a1", 3, metric=JOBS_METRIC)
+    fleet.fails(1, "a2")
+    fleet.fails(1, "b1")
+    assert jobs(fleet, 2, "a") == JobsDone(count=3, since=at(-5))
+    assert reason(jobs(fleet, 2, "b")) == "ConnectionRefused"
+    assert reason(jobs(fleet, 60, "a")) == "Stale"
+
+
+def test_a_new_revision_under_an_old_name_starts_at_zero() -> None:
+    fleet = Fleet(a1=0)
+    fleet.says(1, "a1", 50, metric=JOBS_METRIC)
+    fleet.there(2)
+    fleet.there(999)
+    fleet.there(1000, a2=1000)
+    fleet.says(1001, "a2", 1, metric=JOBS_METRIC)
+    assert jobs(fleet, 1001, "a") == JobsDone(count=1, since=at(1000))
+
+
+def test_what_adds_up_to_infinity_is_no_value() -> None:
+    fleet = Fleet(a1=-5, a2=-5)
+    fleet.says(1, "a1", 1.5e308)
+    fleet.says(1, "a2", 1.5e308)
+    assert reason(fleet.overall(1)) == "MetricInvalid"
+    small = Fleet(a1=-5)
+    small.says(1, "a1", 1e300)
+    small.says(1, "a1", 1e-300, metric="done_total")
+    assert reason(small.overall(1, a_guard(reduce="Ratio", per="done_total"))) == "MetricInvalid"
+
+
+# -- adversarial ------------------------------------------------------------------------------------------------------
+
+
+_ADVERSE: st.SearchStrategy[Any] = st.one_of(
+    st.floats(0, 1e300), st.just(Unknown("nonsense", "MetricInvalid")), st.none()
+)
+
+
+@given(
+    events=st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["a1", "a2", "b1"]), _ADVERSE), max_size=40),
+    reduce=st.sampled_from(["Increase", "Last", "Ratio"]),
+)
+def test_every_value_is_finite_and_never_from_nothing(events: list[tuple[int, str, Any]], reduce: str) -> None:
+    fleet, second = Fleet(a1=-5, a2=None, b1=-999), 0
+    guard = a_guard(reduce=reduce, per=ERRORS if reduce == "Ratio" else None)
+    for pause, pod, number in events:
+        second += pause
+        if number is None:
+            fleet.fails(second, pod)
+        else:
+            fleet.says(second, pod, number)
+        evidence = fleet.fleet.evidence(guard, at(second))
+        for found in (evidence.overall, *evidence.by_revision.values()):
+            if isinstance(found, Reading):
+                assert found.value == found.value < float("inf")
+                assert found.samples >= 1
+                assert at(second) - found.at <= fleet.fleet.stale_after
