@@ -1,0 +1,134 @@
+"""Reading the Prometheus text format: what counts, what is missing, what is nonsense."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from crm_operator.domain.reduce import Sample
+from crm_operator.domain.world import Unknown
+from crm_operator.sources.pods.exposition import MAX_LINES, MAX_WANTED, parse
+
+
+def read(name: str, text: str) -> Sample | Unknown:
+    found = parse(text.encode(), frozenset({name}))
+    assert not isinstance(found, Unknown), found
+    return found[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "total", "worst"),
+    [
+        pytest.param("x_total", "# TYPE x_total counter\nx_total 3\n", 3, 3, id="a counter"),
+        pytest.param("x", "# TYPE x_total counter\nx_total 3\n", 3, 3, id="a counter named without _total"),
+        pytest.param("x_total", "# TYPE x counter\nx 3\n", 3, 3, id="a counter exposed without _total"),
+        pytest.param("x", "x 3\n", 3, 3, id="without a type"),
+        pytest.param("x", "x 1\nx_total 2\n", 1, 1, id="the exact name goes first"),
+        pytest.param("x_total", 'x_total{a="1"} 1\nx_total{a="2"} 2.5\n', 3.5, 2.5, id="several series"),
+        pytest.param("x_total", "# HELP x_total x_total 9\n# TYPE x_total counter\n", 0, 0, id="declared, no series"),
+        pytest.param("x", "# TYPE x gauge\n", 0, 0, id="a declared gauge"),
+        pytest.param("x_count", "# TYPE x histogram\n", 0, 0, id="the count of a declared histogram"),
+        pytest.param("x", 'x{a="} 7 \\" {"} 1\n', 1, 1, id="braces in a label"),
+        pytest.param("x", "x_y 5\nx 1\nxx 7\n", 1, 1, id="names that begin alike"),
+        pytest.param("x", "x\t4 1700000000000\r\n", 4, 4, id="tabs, a timestamp and a carriage return"),
+        pytest.param("x", "\n\n#\n# a comment\nx 1e3\n", 1000, 1000, id="comments, and an exponent"),
+    ],
+)
+def test_values(name: str, text: str, total: float, worst: float) -> None:
+    assert read(name, text) == Sample(total, worst)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("", "MetricMissing", id="an empty answer"),
+        pytest.param("y 1\n", "MetricMissing", id="another metric"),
+        pytest.param("x NaN\n", "MetricInvalid", id="not a number"),
+        pytest.param("x +Inf\n", "MetricInvalid", id="infinite"),
+        pytest.param('x{a="1"} 1\nx{a="2"} NaN\n', "MetricInvalid", id="one of the series is not a number"),
+        pytest.param(f"x {'9' * 400}\n", "MetricInvalid", id="a number without end"),
+        pytest.param("x one\n", "MetricInvalid", id="a word"),
+        pytest.param("x{a=1} 1\n", "MetricInvalid", id="no quotes"),
+        pytest.param('x{a="1"} 1\nx{a="1"} 2\n', "MetricInvalid", id="the same series twice"),
+        pytest.param(f'x{{a="{"y" * 5000}"}} 1\n', "MetricInvalid", id="a line without end"),
+    ],
+)
+def test_what_is_no_value(text: str, reason: str) -> None:
+    sample = read("x", text)
+    fault = sample.total if isinstance(sample, Sample) else sample
+    assert isinstance(fault, Unknown)
+    assert fault.reason == reason
+    if isinstance(sample, Sample):
+        assert isinstance(sample.worst, Unknown)
+
+
+def test_a_negative_number_is_no_counter_but_may_be_a_gauge() -> None:
+    sample = read("x", "x -1\n")
+    assert isinstance(sample, Sample)
+    assert isinstance(sample.total, Unknown)
+    assert sample.worst == -1
+
+
+def test_nonsense_spoils_its_own_metric_only() -> None:
+    found = parse(b'bad{a="\xff"} 1\nworse{{{ 1\ngood 2\n\xff\xfe 3\n', frozenset({"bad", "worse", "good"}))
+    assert not isinstance(found, Unknown)
+    assert found["good"] == Sample(2, 2)
+    assert isinstance(found["bad"], Unknown)
+    assert isinstance(found["worse"], Unknown)
+
+
+def test_an_answer_that_is_cut_off_is_not_used() -> None:
+    """Cut, 17 reads as 1: the counter would look as if it had begun anew."""
+    found = parse(b"x_total 1", frozenset({"x_total"}))
+    assert isinstance(found, Unknown)
+    assert found.reason == "MetricsInvalid"
+
+
+def test_too_many_series_are_not_parsed() -> None:
+    body = b"".join(b'x{a="%d"} 1\n' % n for n in range(MAX_LINES + 1))
+    found = parse(body, frozenset({"x"}))
+    assert isinstance(found, Unknown)
+    assert found.reason == "TooManySeries"
+
+
+def test_what_prometheus_client_writes_is_read() -> None:
+    registry = CollectorRegistry()
+    jobs = Counter("dramatiq_messages", "Jobs.", ["queue_name"], registry=registry)
+    Gauge("webhook_latency_p95", "Seconds.", registry=registry).set(1.5)
+    Histogram("took", "Seconds.", registry=registry).observe(2)
+    Counter("crm_sync_errors", "Errors.", ["code"], registry=registry)
+    jobs.labels('sy"nc\n').inc(5)
+    jobs.labels("other").inc(2)
+    names = {"dramatiq_messages_total", "webhook_latency_p95", "took_count", "crm_sync_errors_total"}
+    assert parse(generate_latest(registry), frozenset(names)) == {
+        "dramatiq_messages_total": Sample(7, 5),
+        "webhook_latency_p95": Sample(1.5, 1.5),
+        "took_count": Sample(1, 1),
+        "crm_sync_errors_total": Sample(0, 0),
+    }
+
+
+@given(st.binary(max_size=300))
+def test_no_answer_makes_it_raise(noise: bytes) -> None:
+    parse(noise + b"\n", frozenset({"x"}))
+    parse(b"x" + noise + b"\n# TYPE x " + noise + b"\nx{" + noise + b"} 1\n", frozenset({"x"}))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b'x{a="' + b'\\"' * 500 + b'"} 1\n', id="quotes"),
+        pytest.param(b"x{" + b'a="b",' * 160 + b"} 1\n", id="labels"),
+        pytest.param(b'x{a="' + b"\\" * 1000 + b'"} 1\n', id="backslashes"),
+        pytest.param(b"#" + b" \t" * 1000 + b"\n", id="blanks"),
+        pytest.param(b"\t" * 2000 + b"\n", id="a line of blanks"),
+        pytest.param(b"zzz 1\n", id="short lines of others"),
+    ],
+)
+def test_the_worst_megabyte_holds_the_event_loop_less_than_a_moment(line: bytes) -> None:
+    body = line * (MAX_WANTED // len(line)) + b"z 1\n" * (768 * 1024 // 4)
+    started = time.perf_counter()
+    parse(body, frozenset({"x"}))
+    assert time.perf_counter() - started < 2

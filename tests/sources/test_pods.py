@@ -1,0 +1,377 @@
+"""The pod hub against real HTTP servers, well-behaved and not."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.key import Key
+from crm_operator.domain.world import JobsDone, Reading, Unknown
+from crm_operator.sources.pods import PodHub, PodSource, PodTarget
+from tests.sources.conftest import Changes, now, running
+
+KEY = Key("crm", "hubspot")
+ERRORS = "crm_sync_errors_total"
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def a_guard(name: str = ERRORS, *, reduce: str = "Increase", per: str | None = None, window: str = "5m") -> Guard:
+    metric: dict[str, Any] = {"from": "pods", "name": name, **({"per": per} if per else {})}
+    timing: dict[str, Any] = {} if reduce == "Last" else {"window": window}
+    return Guard.model_validate(
+        {"name": "guard", "metric": metric, "reduce": reduce, "critical": {"above": 10}, **timing}
+    )
+
+
+class FakePod:
+    """A metrics port whose answer a test sets, on a loopback address of its own: all pods share one port."""
+
+    def __init__(self, ip: str, *, revision: str = "old", age: timedelta | None = timedelta(hours=1)) -> None:
+        self.target = PodTarget(
+            name=f"pod-{ip}",
+            uid=f"uid-{ip}",
+            ip=ip,
+            role="stable",
+            revision=revision,
+            started_at=None if age is None else now() - age,
+        )
+        self.text = ""
+        self.handler: Handler | None = None
+        self.requests = 0
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests += 1
+        if self.handler is not None:
+            return await self.handler(request)
+        return web.Response(text=self.text)
+
+    def says(self, **values: float) -> None:
+        self.text = "".join(f"# TYPE {name} counter\n{name} {value}\n" for name, value in values.items())
+
+
+class Yard:
+    """Pods on one port, and a hub that scrapes them."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.pods: list[FakePod] = []
+        self.changes = Changes()
+        self.hub = PodHub(
+            on_change=self.changes, clock=now, timeout=timedelta(seconds=0.3), concurrency=8, max_bytes=100_000
+        )
+
+    def source(
+        self, *, targets: tuple[PodTarget, ...] | None = None, interval: float = 0.05, path: str = "/metrics"
+    ) -> PodSource:
+        return PodSource(
+            port=self.port,
+            path=path,
+            interval=timedelta(seconds=interval),
+            metrics=frozenset({ERRORS, "latency"}),
+            window=timedelta(minutes=5),
+            targets=tuple(pod.target for pod in self.pods) if targets is None else targets,
+        )
+
+    def overall(self, guard: Guard) -> Reading | Unknown:
+        return self.hub.evidence(KEY, guard).overall
+
+    async def when(self, guard: Guard, is_so: Callable[[Any], bool]) -> Any:
+        return await self.changes.until(lambda: self.overall(guard), is_so=is_so)
+
+    async def when_unhealthy(self) -> Unknown:
+        found = await self.changes.until(lambda: self.hub.health(KEY), is_so=lambda health: isinstance(health, Unknown))
+        assert isinstance(found, Unknown)
+        return found
+
+
+@asynccontextmanager
+async def served(*pods: FakePod) -> AsyncIterator[Yard]:
+    """The pods answer, each on its own address, and the hub watches them."""
+    yard: Yard | None = None
+    runners: list[web.ServerRunner] = []
+    try:
+        for pod in pods:
+            runner = web.ServerRunner(web.Server(pod.serve, handler_cancellation=True), shutdown_timeout=0)
+            await runner.setup()
+            runners.append(runner)
+            site = web.TCPSite(runner, pod.target.ip, yard.port if yard else 0)
+            await site.start()
+            yard = yard or Yard(runner.addresses[0][1])
+            yard.pods.append(pod)
+        assert yard is not None
+        yard.hub.watch(KEY, yard.source())
+        async with running(yard.hub):
+            yield yard
+    finally:
+        for runner in runners:
+            await runner.cleanup()
+
+
+async def test_an_increase_is_summed_over_pods_and_split_by_revision() -> None:
+    old, new = FakePod("127.0.0.2"), FakePod("127.0.0.3", revision="new", age=timedelta(seconds=5))
+    old.says(**{ERRORS: 100})
+    new.says(**{ERRORS: 4})
+    async with served(old, new) as yard:
+        await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.samples == 2)
+        old.says(**{ERRORS: 103})
+        reading = await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.value >= 7)
+        evidence = yard.hub.evidence(KEY, a_guard())
+    assert reading.value == 7
+    sides = {side: found.value for side, found in evidence.by_revision.items() if isinstance(found, Reading)}
+    assert sides == {"old": 3, "new": 4}
+
+
+async def test_jobs_done_are_counted_from_the_start_of_the_pods() -> None:
+    old, new = FakePod("127.0.0.2"), FakePod("127.0.0.3", revision="new", age=timedelta(seconds=5))
+    old.text = 'dramatiq_messages_total{queue_name="sync",actor_name="a"} 40\ndramatiq_messages_total{a="b"} 2\n'
+    new.text = "nothing 1\n"
+    async with served(old, new) as yard:
+        done = await yard.changes.until(
+            lambda: yard.hub.jobs_done(KEY), is_so=lambda jobs: isinstance(jobs.get("old"), JobsDone)
+        )
+        assert done["old"] == JobsDone(count=42, since=old.target.started_at or now())
+        missing = await yard.changes.until(
+            lambda: yard.hub.jobs_done(KEY)["new"],
+            is_so=lambda jobs: isinstance(jobs, Unknown) and jobs.reason == "MetricMissing",
+        )
+        assert isinstance(missing, Unknown)
+
+
+async def test_the_worst_pod_counts_for_a_gauge_and_its_value_before() -> None:
+    fast, slow = FakePod("127.0.0.2"), FakePod("127.0.0.3")
+    fast.text, slow.text = "latency 1\n", 'latency{a="1"} 5\nlatency{a="2"} 7\n'
+    async with served(fast, slow) as yard:
+        guard = a_guard("latency", reduce="Last")
+        reading = await yard.when(guard, lambda r: isinstance(r, Reading) and r.previous is not None)
+    assert (reading.value, reading.previous, reading.samples) == (7, 7, 2)
+
+
+async def test_a_ratio_needs_a_denominator() -> None:
+    pod = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    pod.says(**{ERRORS: 1, "latency": 0})
+    async with served(pod) as yard:
+        guard = a_guard(reduce="Ratio", per="latency")
+        none = await yard.when(guard, lambda r: isinstance(r, Unknown) and r.reason == "NoData")
+        assert "did not grow" in none.why
+        pod.says(**{ERRORS: 1, "latency": 4})
+        reading = await yard.when(guard, lambda r: isinstance(r, Reading))
+    assert reading.value == 0.25
+
+
+async def test_a_declared_metric_is_zero_and_an_undeclared_one_is_unknown() -> None:
+    pod = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    pod.text = f"# TYPE {ERRORS} counter\n"
+    async with served(pod) as yard:
+        reading = await yard.when(a_guard(), lambda r: isinstance(r, Reading))
+        assert reading.value == 0
+        missing = yard.overall(a_guard("latency", reduce="Last"))
+        assert isinstance(missing, Unknown)
+        assert missing.reason == "MetricMissing"
+        assert yard.hub.health(KEY) is None, "the pod can be read"
+
+
+def answers(**kwargs: Any) -> Handler:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(**kwargs)
+
+    return handler
+
+
+async def hang(request: web.BaseRequest) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def drip(request: web.BaseRequest) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b"#")
+        await asyncio.sleep(0.02)
+
+
+async def flood(request: web.BaseRequest) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(10_000):
+        await response.write(b"# " + b"x" * 1022)
+    return response
+
+
+async def cut(request: web.BaseRequest) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(f"{ERRORS} 1".encode())
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        pytest.param(hang, "Timeout", id="it hangs"),
+        pytest.param(drip, "Timeout", id="it drips"),
+        pytest.param(flood, "TooLarge", id="it floods"),
+        pytest.param(cut, "ProtocolError", id="it is cut off"),
+        pytest.param(answers(status=500, text=f"{ERRORS} 99\n"), "HttpStatus", id="it fails"),
+        pytest.param(answers(status=302, headers={"Location": "/metrics"}), "Redirected", id="it redirects"),
+        pytest.param(answers(body=b"x" * 10_000_000), "TooLarge", id="it sends 10 MB"),
+        pytest.param(
+            answers(body=gzip.compress(b"x 1\n"), headers={"Content-Encoding": "gzip"}),
+            "EncodingRefused",
+            id="it compresses",
+        ),
+        pytest.param(answers(text=f"{ERRORS} 1"), "MetricsInvalid", id="its last line has no end"),
+    ],
+)
+async def test_a_pod_that_misbehaves_is_unknown_and_spoils_no_other(handler: Handler, reason: str) -> None:
+    bad, good = FakePod("127.0.0.2", revision="new"), FakePod("127.0.0.3", age=timedelta(seconds=5))
+    bad.handler = handler
+    good.says(**{ERRORS: 3})
+    async with served(bad, good) as yard:
+        health = await yard.when_unhealthy()
+        assert health.reason == reason
+        assert f"port {yard.port}/metrics" in health.why
+        assert "1 of 2 pods" in health.why
+        evidence = yard.hub.evidence(KEY, a_guard())
+        assert isinstance(evidence.by_revision["new"], Unknown)
+        assert evidence.by_revision["new"].reason == reason
+        assert isinstance(evidence.by_revision["old"], Reading)
+        overall = evidence.overall
+    assert isinstance(overall, Reading)
+    assert (overall.value, overall.samples) == (3, 1), "a lower bound from the pod that answers"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(f"{ERRORS} NaN\n", "MetricInvalid", id="not a number"),
+        pytest.param(f"{ERRORS} -5\n", "MetricInvalid", id="a negative counter"),
+        pytest.param(f"{ERRORS} +Inf\n", "MetricInvalid", id="infinity"),
+        pytest.param(f'{ERRORS}{{a="\ud800"}} 5\n', "MetricInvalid", id="no UTF-8"),
+        pytest.param("", "MetricMissing", id="an empty answer"),
+    ],
+)
+async def test_nonsense_is_never_a_value(text: str, reason: str) -> None:
+    pod = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    pod.handler = answers(body=text.encode("utf-8", "surrogatepass"))
+    async with served(pod) as yard:
+        unknown = await yard.when(a_guard(), lambda r: isinstance(r, Unknown) and r.reason == reason)
+    assert ERRORS in unknown.why
+
+
+async def test_a_refused_connection_is_named_with_the_number_of_pods() -> None:
+    pod = FakePod("127.0.0.2")
+    pod.says(**{ERRORS: 1})
+    async with served(pod) as yard:
+        nobody = FakePod("127.0.0.9")
+        yard.hub.watch(KEY, yard.source(targets=(nobody.target,)))
+        health = await yard.when_unhealthy()
+    assert health.reason == "ConnectionRefused"
+    assert "connection refused on 1 of 1 pods" in health.why
+
+
+async def test_without_pods_there_is_nothing_to_read() -> None:
+    pod = FakePod("127.0.0.2")
+    async with served(pod) as yard:
+        yard.hub.watch(KEY, yard.source(targets=()))
+        assert yard.hub.health(KEY) is None
+        assert yard.hub.jobs_done(KEY) == {}
+        unknown = yard.overall(a_guard())
+        assert isinstance(unknown, Unknown)
+        assert unknown.reason == "NoPods"
+        yard.hub.watch(KEY, None)
+        assert yard.hub.jobs_done(KEY) == {}
+
+
+async def test_the_same_answers_are_no_news() -> None:
+    pod = FakePod("127.0.0.2")
+    pod.says(**{ERRORS: 1})
+    async with served(pod) as yard:
+        await yard.when(a_guard(), lambda r: isinstance(r, Reading))
+        reached, enough = pod.requests, asyncio.Event()
+
+        async def count(request: web.BaseRequest) -> web.StreamResponse:
+            if pod.requests > reached + 5:
+                enough.set()
+            return web.Response(text=pod.text)
+
+        pod.handler = count
+        await asyncio.wait_for(enough.wait(), 10)
+    assert len(yard.changes.keys) == 2, "the first values, and once more for gauges that need two"
+
+
+async def test_after_forget_nothing_is_scraped() -> None:
+    pod = FakePod("127.0.0.2")
+    pod.says(**{ERRORS: 1})
+    other = FakePod("127.0.0.3")
+    async with served(pod, other) as yard:
+        await yard.when(a_guard(), lambda r: isinstance(r, Reading))
+        yard.hub.forget(KEY)
+        second = Key("crm", "zoho")
+        yard.hub.watch(second, yard.source(targets=(other.target,)))
+        before, more = pod.requests, other.requests + 3
+        reached = asyncio.Event()
+
+        async def count(request: web.BaseRequest) -> web.StreamResponse:
+            if other.requests > more:
+                reached.set()
+            return web.Response(text="x 1\n")
+
+        other.handler = count
+        await asyncio.wait_for(reached.wait(), 10)
+        assert pod.requests <= before + 1, "at most the scrape that was under way"
+
+
+async def test_hanging_pods_of_one_integration_do_not_starve_another() -> None:
+    stuck = [FakePod(f"127.0.1.{n}") for n in range(1, 21)]
+    good = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    for pod in stuck:
+        pod.handler = hang
+    good.says(**{ERRORS: 1})
+    async with served(good, *stuck) as yard:
+        yard.hub.watch(KEY, yard.source(targets=(good.target,)))
+        yard.hub.watch(Key("crm", "stuck"), yard.source(targets=tuple(pod.target for pod in stuck)))
+        for value in range(2, 6):
+            good.says(**{ERRORS: value})
+            await yard.changes.until(
+                lambda: yard.overall(a_guard()),
+                is_so=lambda r, n=value: isinstance(r, Reading) and r.value == n,  # type: ignore[misc]
+                within=1,
+            )
+
+
+async def test_environment_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    pod = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    pod.says(**{ERRORS: 1})
+    async with served(pod) as yard:
+        await yard.when(a_guard(), lambda r: isinstance(r, Reading))
+
+
+async def test_a_sample_ages() -> None:
+    late = timedelta(0)
+
+    def clock() -> datetime:
+        return now() + late
+
+    pod = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    pod.says(**{ERRORS: 1})
+    async with served(pod) as yard:
+        changes = Changes()
+        hub = PodHub(on_change=changes, clock=clock)
+        hub.watch(KEY, yard.source())
+        async with running(hub):
+            await changes.until(lambda: hub.evidence(KEY, a_guard()).overall, is_so=lambda r: isinstance(r, Reading))
+        late = timedelta(seconds=4)
+        unknown = hub.evidence(KEY, a_guard()).overall
+    assert isinstance(unknown, Unknown)
+    assert unknown.reason == "Stale"
