@@ -344,7 +344,7 @@ async def test_hanging_pods_of_one_integration_do_not_starve_another() -> None:
             await yard.changes.until(
                 lambda: yard.overall(a_guard()),
                 is_so=lambda r, n=value: isinstance(r, Reading) and r.value == n,  # type: ignore[misc]
-                within=1,
+                within=2,
             )
 
 

@@ -7,9 +7,10 @@ there within it. `PodFleet` is fed by `sources/pods`; the controller reads it th
 One pod's history of one counter, and what counts (`domain/series` has the rule):
 
     12:00 pod starts    12:01 first seen, 4     12:02 9     12:03 container restarts    12:04 2     12:05 pod is gone
-    in the 5m before 12:06:  4 (counted from zero) + 5 + 2 = 11;  in the 3m before 12:06:  2;  in the 5m before 12:20: 0
+    5m before 12:05:30: 4 (counted from zero) + 5 + 2 = 11    5m before 12:06: 7    3m before 12:06: 2    12:20: 0
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -198,7 +199,8 @@ class PodFleet:
         if not read:
             return self._why(pods, name, now, as_counter=True)
         counters = [memory.counter for pod in pods if (memory := pod.metrics.get(name)) is not None]
-        return Reading(
+        return _reading(
+            name,
             sum(counter.increase(window, now) for counter in counters),
             samples=len(read),
             at=max(at for pod in read if (at := pod.metrics[name].counter.seen_at) is not None),
@@ -214,7 +216,9 @@ class PodFleet:
             return below
         if below.value <= 0:
             return Unknown(f"{per} did not grow in {_seconds(window)}, so there is no ratio", "NoData")
-        return Reading(above.value / below.value, samples=min(above.samples, below.samples), at=min(above.at, below.at))
+        return _reading(
+            name, above.value / below.value, samples=min(above.samples, below.samples), at=min(above.at, below.at)
+        )
 
     def _fault(self, pod: PodMemory, name: str, now: datetime, *, as_counter: bool) -> Unknown | None:
         """Why this pod gives no fresh value of `name`. None: it does.
@@ -261,9 +265,17 @@ class PodFleet:
             del self._jobs_of_gone[revision]
 
 
+def _reading(name: str, value: float, *, samples: int, at: datetime) -> Reading | Unknown:
+    if not math.isfinite(value):
+        return Unknown(f"{name} is not a finite number", "MetricInvalid")
+    return Reading(value, samples=samples, at=at)
+
+
 def _jobs_of(pod: PodMemory) -> JobsDone:
     memory = pod.metrics.get(JOBS_METRIC)
-    return JobsDone(count=int(memory.counter.lifetime) if memory else 0, since=pod.started_at or pod.first_at)
+    # A pod may claim any number; beyond this one a counter cannot count, and infinity has no int.
+    count = int(min(memory.counter.lifetime, 2.0**53)) if memory else 0
+    return JobsDone(count=count, since=pod.started_at or pod.first_at)
 
 
 def _sum_jobs(parts: Iterable[JobsDone | None]) -> JobsDone:

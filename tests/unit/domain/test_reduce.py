@@ -446,6 +446,13 @@ def test_jobs_that_cannot_be_read_are_unknown_and_a_part_is_a_lower_bound() -> N
     assert reason(jobs(fleet, 60, "a")) == "Stale"
 
 
+def test_a_pod_that_claims_endless_jobs_breaks_nothing() -> None:
+    fleet = Fleet(a1=-5)
+    for second, claim in [(1, 1.7e308), (2, 1.0), (3, 1.7e308)]:
+        fleet.says(second, "a1", claim, metric=JOBS_METRIC)
+    assert jobs(fleet, 4, "a") == JobsDone(count=2**53, since=at(-5))
+
+
 def test_a_new_revision_under_an_old_name_starts_at_zero() -> None:
     fleet = Fleet(a1=0)
     fleet.says(1, "a1", 50, metric=JOBS_METRIC)
