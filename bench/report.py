@@ -1,0 +1,264 @@
+"""From raw data to tables and to docs/benchmarks.md. Arithmetic and text only."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.records import REPOSITORY, Json, Series, read
+
+PAGE = REPOSITORY / "docs/benchmarks.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Five numbers of a sample."""
+
+    n: int
+    min: float
+    p50: float
+    p95: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a figure should stay below."""
+
+    p50: float | None = None
+    p95: float | None = None
+
+    def met(self, found: Summary) -> bool:
+        """Whether both are below."""
+        return (self.p50 is None or found.p50 < self.p50) and (self.p95 is None or found.p95 < self.p95)
+
+    def shown(self) -> str:
+        parts = (("p50", self.p50), ("p95", self.p95))
+        return ", ".join(f"{name} < {value:g} s" for name, value in parts if value is not None)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least `percent` % of the values do not exceed (nearest rank): a value that occurred.
+
+    Of 20 values, p95 is the second largest. Raises ValueError for no values or a percent outside 0 to 100.
+    """
+    if not values or not 0 <= percent <= 100:
+        raise ValueError(f"no percentile {percent:g} of {len(values)} values")
+    rank = math.ceil(len(values) * percent / 100)
+    return sorted(values)[max(rank, 1) - 1]
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Raises ValueError for no values."""
+    return Summary(
+        n=len(values),
+        min=percentile(values, 0),
+        p50=percentile(values, 50),
+        p95=percentile(values, 95),
+        max=percentile(values, 100),
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def section(name: str, series: Series) -> str:
+    """The tables of one series."""
+    return {"rollback": _rollback, "scale": _scale, "idle": _idle}[name](series)
+
+
+# --- rollback
+
+_ROLLBACK_ROWS = (
+    ("canary's `spec.replicas` at 0", "canary_zero", Aim(p50=1, p95=2)),
+    ("last job started by the bad version", "last_job", Aim(p95=3)),
+    ("decision in the CrmIntegration's status", "decided", None),
+    ("bad pod told to stop (`deletionTimestamp`)", "pod_told", None),
+    ("all workers stable ones and Ready", "full_strength", None),
+    ("bad pod gone", "pod_gone", None),
+)
+
+
+def _rollback(series: Series) -> str:
+    rows = []
+    for label, name, aim in _ROLLBACK_ROWS:
+        values = [run[name] for run in series.runs if run.get(name) is not None]
+        if values:
+            found = summary(values)
+            rows.append([label, *_numbers(found), *_verdict(aim, found)])
+    jobs, writes = (summary([run[name] for run in series.runs]) for name in ("bad_jobs", "bad_writes"))
+    return (
+        f"{table(['from the first failed job to', 'n', 'min s', 'p50', 'p95', 'max', 'aim', ''], rows)}\n\n"
+        f"A bad version started {jobs.p50:g} jobs (median; most: {jobs.max:g}) and wrote wrong data "
+        f"{writes.p50:g} times (most: {writes.max:g}) in all its life, its good time before the first failure included."
+    )
+
+
+# --- scale
+
+
+def _scale(series: Series) -> str:
+    rows = []
+    aim = Aim(p50=0.8, p95=1.5)
+    for base, target in sorted({(run["from"], run["to"]) for run in series.runs}):
+        values = [run["seconds"] for run in series.runs if (run["from"], run["to"]) == (base, target)]
+        found = summary(values)
+        rows.append([f"{base} -> {target}", *_numbers(found), *_verdict(aim, found)])
+    steps = sum(run["sizes"] != [run["to"]] for run in series.runs)
+    sending = summary([run["sending_s"] for run in series.runs])
+    return (
+        f"{table(['workers', 'n', 'min s', 'p50', 'p95', 'max', 'aim', ''], rows)}\n\n"
+        f"The needed size came in one write in {len(series.runs) - steps} of {len(series.runs)} runs. "
+        f"Sending the burst took {sending.max * 1000:.0f} ms at most and is included."
+    )
+
+
+# --- idle
+
+
+def _idle(series: Series) -> str:
+    rows = []
+    for run in series.runs:
+        requests: Json = run["requests"]
+        per_minute = 60 / run["seconds"]
+        watches, lease = requests.get("watch", 0) * per_minute, requests.get("lease", 0) * per_minute
+        resync = sum(count for what, count in requests.items() if what in RESYNC) * per_minute
+        others = sum(count for what, count in requests.items() if what not in RESYNC | {"watch", "lease"}) * per_minute
+        rows.append(
+            [
+                f"{run['integrations']}",
+                f"{run['seconds']:.0f} s",
+                f"{run['rss_mib']:.1f}",
+                f"{run['rss_peak_mib']:.1f}",
+                f"{run['cpu_s_per_min']:.2f}",
+                *(f"{value:.1f}" for value in (others, watches, resync, lease)),
+            ]
+        )
+    head = ["integrations", "window", "RSS MiB", "highest", "CPU s/min", "API requests/min", *_UPKEEP]
+    zero = [run for run in series.runs if run["integrations"] == 0]
+    met = all(run["rss_mib"] < RSS_AIM for run in zero)
+    return (
+        f"{table(head, rows)}\n\n"
+        f"Aims: RSS below {RSS_AIM} MiB with no integration ({'met' if met else '**missed**'}); "
+        "no API request but those of the last three columns."
+    )
+
+
+RSS_AIM = 90
+_UPKEEP = ("watch renewals", "resync lists", "lease")
+#: What the operator lists every five minutes whatever happens.
+RESYNC = {"list crmintegrations", "list syncpauses", "list deployments", "list pods"}
+
+
+def _numbers(found: Summary) -> list[str]:
+    return [f"{found.n}", *(f"{value:.2f}" for value in (found.min, found.p50, found.p95, found.max))]
+
+
+def _verdict(aim: Aim | None, found: Summary) -> list[str]:
+    return ["", ""] if aim is None else [aim.shown(), "met" if aim.met(found) else "**missed**"]
+
+
+# --- the page
+
+_INTRO = """# Benchmarks
+
+How fast the operator reacts and what it costs, measured by `make bench` (code in `bench/`) on a real Kubernetes run as
+local processes. `python -m bench report --write` makes this page from the raw data in `bench/results`; a test compares.
+
+- p50 and p95 are nearest-rank percentiles: values that occurred. Of 20 runs, p95 is the second largest.
+- The operator runs as a process beside the cluster, with its default settings, on the same machine as everything else.
+  That machine was also used by others during some runs; each raw line has the load average of its minute.
+- Tables of other tools were measured earlier, on the same kind of machine (2 cores, Kubernetes 1.36.3, fake pods that
+  are Ready at once, redis-server 7.0.15), and **not in the same run** as ours. They place our figures; they are no
+  ratio. Where several settings were tried, the best is among those shown.
+"""
+
+_ROLLBACK_METHOD = """## Rollback of a bad version
+
+Five workers (real Dramatiq in real pods) sync contacts with a fake HubSpot at 25 jobs per second. A new version is
+shipped as a canary of 20 %, one pod; every k-th of its jobs writes wrong data and then fails, k drawn from 3 to 15 for
+each run. The guard is `crm_sync_errors_total`, `Increase`, critical above 0, so the first failed job is the crossing.
+Its time and those of jobs are HubSpot's, those of objects the receipt by a watch, all from one clock. When the version
+is shipped, and which job fails first, are random, and so is the phase against the scrapes (once a second while a
+version is on trial).
+"""
+
+_ROLLBACK_PEERS = """Measured earlier, another set-up: a metric flips, N = 10, canary 20 %, fake pods.
+
+| controller, settings | n | decision p50 / p95 | canary at 0 |
+| --- | --- | --- | --- |
+| Argo Rollouts 1.9.1, interval 1 s (its practical floor), failureLimit 0 | 30 | 0.50 / 0.95 s | 0.74 / 1.20 s |
+| Argo Rollouts 1.9.1, interval 10 s, failureLimit 0 | 30 | 6.0 / 9.3 s | 6.2 / 9.6 s |
+| Flagger 1.44.0, interval 10 s (its floor), threshold 1 | 30 | 13.8 / 18.5 s | 13.7 / 18.4 s |
+
+Theirs begin when the metric's value flips, without real workers, scrapes of pods or a running load; ours begin at the
+job that fails.
+"""
+
+_SCALE_METHOD = """## Burst to the needed size
+
+On fake nodes. A burst that needs 4, 20 or 50 workers (`backlogPerReplica: 10`) is written to a real Redis in one
+pipeline. From just before that to the receipt, by a watch, of the Deployment with the needed `spec.replicas`; pods do
+not matter here. Cells are shuffled; a random wait of up to 2 s before each burst makes the phase random.
+"""
+
+_SCALE_PEERS = """Measured earlier: KEDA 2.20.2, Redis scaler, polling every second, scaling policies tuned.
+
+| setting | 0 -> 20 p50 / p95 | 1 -> 20 | 1 -> 50 |
+| --- | --- | --- | --- |
+| HPA sync 3 s (self-managed clusters only), the strongest there is | 2.2 / 3.5 s (n 8) | 1.14 / 2.4 s (8) | |
+| HPA sync 15 s (managed clusters), tuned | mean 7.6, 0.5 to 14.0 s (16) | 10.3 / 12.6 s (8) | 7.3 / 11.2 s (6) |
+| HPA sync 15 s, defaults | 68.0 / 89.3 s (16) | 56.0 / 59.5 s (16) | 68.5 / 74.4 s (6) |
+"""
+
+_IDLE_METHOD = """## Cost while nothing happens
+
+On fake nodes. Each integration has one worker and one queue in a shared Redis, which is read all the time. Requests are
+counted in the API server's audit log. The last three columns are what keeps the operator honest and not work: each
+watch is renewed every five minutes, everything is listed once in five minutes, and the lease is renewed.
+Pods are not scraped here: fake pods have nothing to scrape.
+"""
+
+_IDLE_PEERS = """Measured earlier, windows of 60 s, **without leader election**; KEDA's include its adapter and the HPA.
+
+| tool | objects | RSS MiB | CPU s/min | API requests/min |
+| --- | --- | --- | --- | --- |
+| Argo Rollouts 1.9.1 | 0 / 50 / 200 | 82 / 101 / 124 | 0.03 / 0.03 / 0.03 | 0 / 0 / 1 |
+| Flagger 1.44.0 | 1 / 50 / 200 | 59 / 69 / 81 | 0.03 / 0.83 / 5.8 | 48 / 2399 / 6909 |
+| KEDA 2.20.2 | 1 / 50 / 200 | 217 / 236 / 295 | 0.17 / 1.01 / 3.11 | 15 / 622 / 2403 |
+| KEDA 2.20.2, polls every second | 50 | 264 | 3.29 | 603 |
+
+Argo Rollouts reads no queue, so while nothing is rolled out it has nothing to do.
+"""
+
+_PARTS = (
+    ("rollback", _ROLLBACK_METHOD, _ROLLBACK_PEERS),
+    ("scale", _SCALE_METHOD, _SCALE_PEERS),
+    ("idle", _IDLE_METHOD, _IDLE_PEERS),
+)
+
+
+def page(results: Path) -> str:
+    """docs/benchmarks.md. Raises OSError when raw data is missing."""
+    parts = [_INTRO]
+    for name, method, peers in _PARTS:
+        series = read(results / f"{name}.jsonl")
+        parts.append(f"{method}\n{section(name, series)}\n\n{_where(name, series)}\n\n{peers}")
+    return "\n".join(parts)
+
+
+def _where(name: str, series: Series) -> str:
+    header: dict[str, Any] = series.header
+    machine = header["machine"]
+    loads = summary([run["load1"] for run in series.runs])
+    memory = round(machine["memory_mib"] / 1024)
+    return (
+        f"Raw data: `bench/results/{name}.jsonl`. {header['at'][:10]}, commit {header['revision']}, "
+        f"seed {header['seed']}; {machine['cores']} cores, {memory} GiB, "
+        f"Linux {machine['kernel']}, Python {machine['python']}, Kubernetes {machine['kubernetes']}; "
+        f"load average {loads.min:g} to {loads.max:g}, median {loads.p50:g}."
+    )
