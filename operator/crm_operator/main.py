@@ -64,7 +64,7 @@ def run_command(
     """Run the operator."""
     logs.configure(log_level, log_format.value)
     # Creation times double the series and say nothing that a restart does not.
-    prometheus_client.disable_created_metrics()
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     options = Options(
         kubeconfig=kubeconfig,
         context=context,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
@@ -80,7 +81,8 @@ class Program:
         self._queue = WorkQueue(concurrency=options.concurrency, observer=telemetry.queue)
         # Pauses are few and quick; their queue's metrics would only blur those of the integrations.
         self._pause_queue = WorkQueue(concurrency=PAUSE_WORKERS, observer=QueueMetrics(CollectorRegistry()))
-        policy = AddressPolicy(options.allow_hosts)
+        # The API server trusts this process more than it trusts those who write specs.
+        policy = AddressPolicy(options.allow_hosts, deny=(urlsplit(kube.server).hostname or "",))
         self._queues = QueueHub(policy=policy, on_change=self._queue.add, clock=utc_now)
         self._pods = PodHub(on_change=self._queue.add, clock=utc_now)
         self._lease = self._make_lease()

@@ -64,8 +64,4 @@ def _has_other_pods(world: World, stable: str | None) -> bool:
     workload = world.stable
     if workload is None:
         return False
-    return (
-        workload.revision != stable
-        or not workload.observed
-        or any(pod.revision != stable and not pod.terminating for pod in workload.pods)
-    )
+    return workload.revision != stable or any(pod.revision != stable and not pod.terminating for pod in workload.pods)

@@ -26,6 +26,8 @@ from crm_operator.domain.world import TemplateRefused, Workload, World
 
 #: The shortest time after which to look again; nothing here needs a finer clock.
 SOONEST = timedelta(milliseconds=100)
+#: While a guard objects it is judged again at least this often.
+GUARDS_AGAIN = timedelta(seconds=2)
 
 
 def decide(world: World) -> Plan:
@@ -36,10 +38,9 @@ def decide(world: World) -> Plan:
     size = scaling.size(world)
     allocation = allocate(world, move.rollout, total=size.replicas, paused=sync.paused)
     found = Findings(world=world, rollout=move.rollout, sync=sync, size=size, allocation=allocation, verdicts=verdicts)
-    decisions = [*sync.decisions, *move.decisions, *_scaled(world, size, paused=sync.paused)]
-    draft = report.status_of(found, decisions)
-    noticed = list(_noticed(world, draft))
-    status = report.status_of(found, [*decisions, *noticed]) if noticed else draft
+    noticed = _noticed(world, report.status_of(found, ()))
+    decisions = [*sync.decisions, *noticed, *move.decisions, *_scaled(world, size, paused=sync.paused)]
+    status = report.status_of(found, decisions)
     why = report.worth_writing(world.status, status, world.now)
     actions: list[Action] = []
     if world.template is None and world.target not in world.known_revisions:
@@ -47,7 +48,7 @@ def decide(world: World) -> Plan:
     if why is not None:
         actions.append(WriteStatus(status=status, why=why))
     actions += _workload_actions(world, allocation, why=_why(move.rollout.reason, size.why))
-    actions += [event_of(decision) for decision in (*decisions, *noticed)]
+    actions += [event_of(decision) for decision in decisions]
     return Plan(
         actions=tuple(actions), requeue_after=_requeue(world, status, move.look_again, written=why), status=status
     )
@@ -137,6 +138,9 @@ def _requeue(
     world: World, status: CrmIntegrationStatus, look_again: datetime | None, *, written: str | None
 ) -> timedelta | None:
     times = [look_again, world.queue.peak_until, pause.next_expiry(world)]
+    if any(guard.state not in (GuardState.OK, GuardState.INACTIVE) for guard in status.guards):
+        # What leaves a guard's window is no news from any source.
+        times.append(world.now + GUARDS_AGAIN)
     if written is None and report.live_pending(world.status, status):
         times.append(report.live_due(world.status, world.now))
     if isinstance(world.template, TemplateRefused):

@@ -66,6 +66,8 @@ def _append(before: list[Decision], new: Iterable[Decision]) -> list[Decision]:
     for decision in new:
         if result and result[-1].what == decision.what == "Scaled":
             decision = decision.model_copy(update={"from_": result.pop().from_})
+            if decision.from_ == decision.to:
+                continue
         result.append(decision)
     return result[-MAX_DECISIONS:]
 

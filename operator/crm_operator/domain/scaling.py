@@ -69,11 +69,8 @@ def _from_reading(world: World, reading: QueueReading, held: int) -> Size:
             why=f"{jobs} need {need} workers; maxReplicas is {replicas}",
             known=True,
         )
-    if needed(reading.backlog, spec) < replicas and replicas > spec.scaling.min_replicas:
-        return Size(
-            replicas=replicas, reason="HoldingDown", why=f"{jobs}; going down slowly from {replicas}", known=True
-        )
-    return Size(replicas=replicas, reason="AtTarget", why=f"{jobs} need {replicas} workers", known=True)
+    slow = "; going down slowly" if needed(reading.backlog, spec) < replicas > spec.scaling.min_replicas else ""
+    return Size(replicas=replicas, reason="AtTarget", why=f"{jobs}, {replicas} workers{slow}", known=True)
 
 
 def _bound(replicas: int, spec: CrmIntegrationSpec) -> int:

@@ -1,0 +1,273 @@
+"""A whole integration in virtual time: `decide` on one side, a toy Deployment controller and workers on the other.
+
+Each `step` runs one of the things that can happen next, in an order that the caller (or Hypothesis) chooses: the
+operator looks, a controller looks, pods start or end, time goes on. Events may come late, twice or never: the operator
+looks when it is told to, whatever happened. A crash between two writes is a plan of which only a prefix is carried out.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import timedelta
+
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase
+from crm_operator.domain.decide import decide
+from crm_operator.domain.plan import (
+    Action,
+    ApplyTemplate,
+    DeleteWorkload,
+    EmitEvent,
+    Plan,
+    RecordRevision,
+    Role,
+    SetReplicas,
+    WriteStatus,
+)
+from crm_operator.domain.revision import revision_of
+from crm_operator.domain.world import Evidence, Pause, Pod, QueueView, Reading, Unknown, Workload, World
+from tests.unit.domain.builders import NOW, a_queue, a_template, an_outage
+
+TICK = timedelta(seconds=1)
+
+
+@dataclasses.dataclass
+class SimPod:
+    """A worker pod; revisions in `broken` never become Ready."""
+
+    name: str
+    revision: str
+    ready: bool = False
+    terminating: bool = False
+
+
+@dataclasses.dataclass
+class SimDeployment:
+    """What a Deployment controller knows."""
+
+    revision: str
+    replicas: int
+    urgent: bool
+    pods: list[SimPod] = dataclasses.field(default_factory=list)
+    generation: int = 1
+    observed: int = 0
+
+
+class Simulation:
+    """One integration. Change `spec`, `backlog`, `failing`, `blind` and `pauses` as the scenario goes."""
+
+    def __init__(self, spec: CrmIntegrationSpec) -> None:
+        self.spec = spec
+        self.generation = 1
+        self.now = NOW
+        self.status = CrmIntegrationStatus()
+        self.deployments: dict[Role, SimDeployment] = {}
+        self.known: set[str] = set()
+        self.backlog = 0
+        self.outage = False  # the broker cannot be read
+        self.failing: set[str] = set()  # revisions whose workers fail
+        self.broken: set[str] = set()  # revisions whose workers do not start
+        self.blind = False  # the workers' metrics cannot be read
+        self.pauses: tuple[Pause, ...] = ()
+        self.lines: list[str] = []
+        self.writes = 0
+        self._serial = 0
+        self._good_since = NOW - timedelta(hours=1)
+
+    # --- what the scenario does
+
+    def ship(self, version: str) -> str:
+        """A new template in the spec; its revision."""
+        template = a_template(version)
+        workers = self.spec.workers.model_copy(update={"template": template})
+        self.spec = self.spec.model_copy(update={"workers": workers})
+        self.generation += 1
+        self._log(f"user ships {version}")
+        return revision_of(template)
+
+    def lose_queue(self) -> None:
+        self.outage = True
+
+    def find_queue(self) -> None:
+        self.outage = False
+        self._good_since = self.now
+
+    # --- what can happen next
+
+    def operate(self, crash_after: int | None = None) -> Plan:
+        """The operator looks once; with `crash_after`, only so many writes of its plan are carried out."""
+        plan = decide(self.world())
+        for n, action in enumerate(plan.actions):
+            if crash_after is not None and n >= crash_after:
+                self._log("operator crashes")
+                break
+            self._do(action)
+        return plan
+
+    def control(self) -> None:
+        """The Deployment controller looks once at each Deployment: one round of its rolling update."""
+        for deployment in self.deployments.values():
+            deployment.observed = deployment.generation
+            old = [p for p in deployment.pods if p.revision != deployment.revision and not p.terminating]
+            new = [p for p in deployment.pods if p.revision == deployment.revision and not p.terminating]
+            for pod in new[deployment.replicas :]:
+                pod.terminating = True
+            surge = max(1, deployment.replicas // 4)
+            room = deployment.replicas + (surge if old else 0) - len(old) - len(new)
+            for _ in range(max(0, min(room, deployment.replicas - len(new)))):
+                self._serial += 1
+                deployment.pods.append(SimPod(f"pod-{self._serial}", deployment.revision))
+            ready = sum(pod.ready for pod in new[: deployment.replicas])
+            least = 0 if deployment.urgent or deployment.replicas == 0 else deployment.replicas
+            ready_old = [pod for pod in old if pod.ready]
+            for pod in [p for p in old if not p.ready] + ready_old[: max(0, ready + len(ready_old) - least)]:
+                pod.terminating = True
+
+    def run_pods(self) -> None:
+        """Pods start, and those that were told to end are gone."""
+        for deployment in self.deployments.values():
+            deployment.pods = [pod for pod in deployment.pods if not pod.terminating]
+            for pod in deployment.pods:
+                pod.ready = pod.revision not in self.broken
+
+    def pass_time(self, by: timedelta = TICK) -> None:
+        self.now += by
+
+    def runnable(self) -> list[Callable[[], object]]:
+        """Everything that can happen next, for a caller that chooses the order."""
+        return [self.operate, self.control, self.run_pods, self.pass_time]
+
+    def run(self, seconds: int) -> None:
+        """Everybody looks in turn, once a virtual second."""
+        for _ in range(seconds):
+            self.operate()
+            self.control()
+            self.run_pods()
+            self.operate()
+            self.pass_time()
+
+    # --- what is seen
+
+    def world(self) -> World:
+        target = revision_of(self.spec.workers.template)
+        return World(
+            now=self.now,
+            namespace="crm",
+            name="hubspot",
+            uid="u-1",
+            generation=self.generation,
+            spec=self.spec,
+            status=self.status,
+            target=target,
+            stable=self._workload("stable"),
+            canary=self._workload("canary"),
+            known_revisions=frozenset(self.known),
+            queue=self._queue(),
+            evidence={"sync-errors": self._evidence()},
+            pauses=self.pauses,
+        )
+
+    @property
+    def phase(self) -> RolloutPhase | None:
+        return None if self.status.rollout is None else self.status.rollout.phase
+
+    def working(self, revision: str) -> int:
+        """Pods of a revision that could take a job."""
+        return sum(
+            pod.revision == revision and not pod.terminating
+            for deployment in self.deployments.values()
+            for pod in deployment.pods
+        )
+
+    def log(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+    # --- inside
+
+    def _queue(self) -> QueueView:
+        if self.outage:
+            return an_outage()
+        good_for = (self.now - self._good_since).total_seconds()
+        return a_queue(self.backlog, good_for=good_for, now=self.now)
+
+    def _evidence(self) -> Evidence:
+        if self.blind:
+            return Evidence(overall=Unknown("connection refused", "ConnectionRefused"))
+        counts: dict[str, int] = {}
+        for deployment in self.deployments.values():
+            for pod in deployment.pods:
+                counts[pod.revision] = counts.get(pod.revision, 0) + pod.ready
+        sides: dict[str, Reading | Unknown] = {
+            revision: Reading(value=20.0 * n if revision in self.failing else 0.0, samples=n, at=self.now)
+            for revision, n in counts.items()
+            if n > 0
+        }
+        values = [side.value for side in sides.values() if isinstance(side, Reading)]
+        if not values:
+            return Evidence(overall=Unknown("there is no pod to read", "NoPods"))
+        return Evidence(by_revision=sides, overall=Reading(value=sum(values), samples=len(values), at=self.now))
+
+    def _workload(self, role: Role) -> Workload | None:
+        deployment = self.deployments.get(role)
+        if deployment is None:
+            return None
+        live = [pod for pod in deployment.pods if not pod.terminating]
+        ready = sum(pod.ready for pod in live)
+        return Workload(
+            revision=deployment.revision,
+            replicas=deployment.replicas,
+            updated=sum(pod.revision == deployment.revision for pod in live),
+            ready=ready,
+            available=ready,
+            total=len(live),
+            observed=deployment.observed == deployment.generation,
+            urgent_strategy=deployment.urgent and role == "stable",
+            pods=tuple(
+                Pod(
+                    name=pod.name,
+                    role=role,
+                    revision=pod.revision,
+                    ready=pod.ready,
+                    terminating=pod.terminating,
+                    started_at=NOW,
+                )
+                for pod in deployment.pods
+            ),
+        )
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case RecordRevision():
+                self.known.add(action.revision)
+            case WriteStatus():
+                self.writes += 1
+                self.status = action.status
+            case ApplyTemplate():
+                self.writes += 1
+                self._apply(action)
+            case SetReplicas():
+                self.writes += 1
+                deployment = self.deployments[action.role]
+                deployment.replicas = action.replicas
+                deployment.generation += 1
+                self._log(f"{action.role} {action.was} -> {action.replicas}")
+            case DeleteWorkload():
+                self.writes += 1
+                del self.deployments[action.role]
+                self._log(f"{action.role} deleted")
+            case EmitEvent():
+                self._log(f"{action.reason}: {action.message}")
+
+    def _apply(self, action: ApplyTemplate) -> None:
+        deployment = self.deployments.get(action.role)
+        if deployment is None:
+            urgent = action.urgent or action.role == "canary"
+            self.deployments[action.role] = SimDeployment(action.revision, action.replicas, urgent)
+            self._log(f"{action.role} created: {action.revision[:4]} x {action.replicas}")
+            return
+        deployment.revision = action.revision
+        deployment.urgent = action.urgent or action.role == "canary"
+        deployment.generation += 1
+        self._log(f"{action.role} template {action.revision[:4]}{', all at once' if action.urgent else ''}")
+
+    def _log(self, line: str) -> None:
+        seconds = int((self.now - NOW).total_seconds())
+        self.lines.append(f"{seconds:5d} s  {line}")

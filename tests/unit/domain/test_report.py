@@ -1,0 +1,221 @@
+"""Conditions, phase and message, and when a status is worth a write."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Phase, RolloutPhase, SyncState, SyncStatus
+from crm_operator.domain.decide import decide
+from crm_operator.domain.invalid import invalid_spec_status
+from crm_operator.domain.plan import ApplyTemplate, RecordRevision, WriteStatus
+from crm_operator.domain.report import worth_writing
+from crm_operator.domain.world import TemplateRefused, Unknown, World
+from tests.unit.domain.builders import (
+    GOOD,
+    NEW,
+    NOW,
+    SECOND,
+    a_canary_world,
+    a_pause,
+    a_queue,
+    a_rollout,
+    a_status,
+    a_workload,
+    a_world,
+    an_outage,
+    evidence,
+)
+
+
+def steady(**parts: Any) -> World:
+    return a_world(**({"target": GOOD} | parts))
+
+
+FAILING = steady(evidence={"sync-errors": evidence(good=11)})
+REFUSED = steady(refused=Unknown("quota", "WriteRefused"))
+
+
+def status(world: World) -> CrmIntegrationStatus:
+    return decide(world).status
+
+
+def condition(world: World, type_: str) -> tuple[str, str, str]:
+    found = next(c for c in status(world).conditions if c.type == type_)
+    return found.status, found.reason, found.message
+
+
+@pytest.mark.parametrize(
+    ("world", "phase", "ready", "reconciling", "stalled"),
+    [
+        pytest.param(steady(), Phase.HEALTHY, "True", "False", "False", id="steady"),
+        pytest.param(a_canary_world(), Phase.PROGRESSING, "True", "True", "False", id="canary: stable serves"),
+        pytest.param(
+            a_world(status=a_status(a_rollout(RolloutPhase.ROLLED_BACK))),
+            Phase.ROLLED_BACK,
+            "False",
+            "False",
+            "True",
+            id="rolled back fails the pipeline",
+        ),
+        pytest.param(
+            a_world(template=TemplateRefused("image: Required value"), known_revisions=frozenset({GOOD})),
+            Phase.DEGRADED,
+            "False",
+            "False",
+            "True",
+            id="refused template",
+        ),
+        pytest.param(
+            steady(evidence={"sync-errors": evidence(good=11)}),
+            Phase.DEGRADED,
+            "False",
+            "False",
+            "False",
+            id="critical",
+        ),
+        pytest.param(steady(pauses=(a_pause(),)), Phase.PAUSED, "False", "True", "False", id="pausing"),
+        pytest.param(
+            steady(refused=Unknown("quota", "WriteRefused")),
+            Phase.DEGRADED,
+            "False",
+            "False",
+            "False",
+            id="write refused",
+        ),
+        pytest.param(
+            a_world(
+                status=a_status(a_rollout(RolloutPhase.PROMOTING, stable_revision=None, waiting_since=NOW)),
+                stable=a_workload(10, revision=NEW, ready=0),
+            ),
+            Phase.PROGRESSING,
+            "False",
+            "True",
+            "False",
+            id="first deployment",
+        ),
+        pytest.param(
+            a_world(
+                status=a_status(
+                    a_rollout(RolloutPhase.PROMOTING, stable_revision=None, waiting_since=NOW - timedelta(minutes=10))
+                ),
+                stable=a_workload(10, revision=NEW, ready=0),
+            ),
+            Phase.DEGRADED,
+            "False",
+            "False",
+            "True",
+            id="first deployment stuck",
+        ),
+    ],
+)
+def test_the_kstatus_trio_and_the_phase(world: World, phase: Phase, ready: str, reconciling: str, stalled: str) -> None:
+    found = status(world)
+    conditions = {c.type: c.status for c in found.conditions}
+    assert found.phase is phase
+    assert (conditions["Ready"], conditions["Reconciling"], conditions["Stalled"]) == (ready, reconciling, stalled)
+
+
+def test_all_conditions_are_always_there() -> None:
+    names = [
+        "Ready",
+        "Reconciling",
+        "Stalled",
+        "QueueReachable",
+        "MetricsAvailable",
+        "Scaled",
+        "Paused",
+        "RolledBack",
+    ]
+    for world in (steady(), a_canary_world(), a_world(status=CrmIntegrationStatus(), stable=None)):
+        assert [c.type for c in status(world).conditions] == names
+
+
+def test_an_unread_queue_is_said_with_its_field() -> None:
+    state, reason, message = condition(steady(queue=an_outage()), "QueueReachable")
+    assert (state, reason) == ("False", "Refused")
+    assert "spec.queue.url" in message
+    assert condition(steady(queue=an_outage()), "Scaled")[0] == "Unknown"
+
+
+def test_a_refused_template_says_field_value_and_remedy() -> None:
+    world = a_world(template=TemplateRefused("spec.workers.template.spec.containers[0].image: Required value"))
+    assert "spec.workers.template was refused" in condition(world, "Stalled")[2]
+    assert "image: Required value" in condition(world, "Stalled")[2]
+    assert not any(isinstance(action, (ApplyTemplate, RecordRevision)) for action in decide(world).actions)
+
+
+def test_transition_times_move_only_with_the_status() -> None:
+    first = status(steady())
+    later = status(steady(now=NOW + timedelta(minutes=5), status=first, queue=a_queue(100, now=NOW)))
+    assert [c.last_transition_time for c in first.conditions] == [c.last_transition_time for c in later.conditions]
+
+
+def written(before: World, **changes: Any) -> str | None:
+    """Why a write happens when `changes` come to a world whose status is stored."""
+    stored = status(before)
+    after = steady(status=stored, **({"now": NOW + SECOND} | changes))
+    action = next((a for a in decide(after).actions if isinstance(a, WriteStatus)), None)
+    return None if action is None else action.why
+
+
+def test_the_same_world_is_not_written_twice() -> None:
+    assert written(steady()) is None
+    assert written(steady(), now=NOW + timedelta(days=1)) is None
+
+
+def test_a_decision_is_written_at_once() -> None:
+    assert written(steady(), queue=a_queue(150)) == "decision"
+    assert written(steady(), queue=an_outage()) == "decision"
+    assert written(steady(), evidence={"sync-errors": evidence(good=11)}) == "decision"
+
+
+def test_live_numbers_wait_for_their_turn() -> None:
+    assert written(steady(), queue=a_queue(50, peak=100)) is None
+    assert written(steady(), queue=a_queue(50, peak=100), now=NOW + 15 * SECOND) == "live numbers"
+
+
+def test_live_numbers_that_hardly_moved_are_not_written() -> None:
+    assert written(steady(), queue=a_queue(95, peak=100), now=NOW + 60 * SECOND) is None
+
+
+def test_numbers_that_wait_are_looked_at_again_in_time() -> None:
+    stored = status(steady())
+    plan = decide(steady(status=stored, queue=a_queue(50, peak=100), now=NOW + 5 * SECOND))
+    assert plan.requeue_after == 10 * SECOND
+
+
+def test_a_new_generation_is_always_written() -> None:
+    assert written(steady(), generation=3) == "decision"
+
+
+def test_decisions_are_the_last_ten_and_scaling_is_one_of_them() -> None:
+    stored = status(steady())
+    for backlog in range(110, 200, 10):
+        stored = status(steady(status=stored, queue=a_queue(backlog)))
+    assert [(d.what, d.from_, d.to) for d in stored.decisions] == [("Scaled", "10", "19")]
+
+
+def test_a_status_always_fits_its_own_schema() -> None:
+    long = "x" * 5000
+    for world in (
+        steady(queue=an_outage(long)),
+        a_world(template=TemplateRefused(long)),
+        steady(refused=Unknown(long, "WriteRefused")),
+        steady(pauses=(a_pause(reason="y" * 200),), status=a_status(sync=None)),
+    ):
+        CrmIntegrationStatus.model_validate(status(world).to_wire())
+
+
+def test_an_invalid_spec_keeps_the_rollouts_memory() -> None:
+    before = a_status(a_rollout(RolloutPhase.CANARY))
+    found = invalid_spec_status(before, generation=7, why="spec.scaling: Field required", now=NOW)
+    assert found.rollout == before.rollout
+    assert (found.observed_generation, found.phase) == (7, Phase.DEGRADED)
+    assert invalid_spec_status(found, generation=7, why="spec.scaling: Field required", now=NOW + SECOND) == found
+
+
+def test_worth_writing_sees_a_pause() -> None:
+    one = a_status(sync=SyncStatus(state=SyncState.PAUSING, since_time=NOW))
+    other = a_status(sync=SyncStatus(state=SyncState.PAUSED, since_time=NOW, took_seconds=1.0))
+    assert worth_writing(one, other, NOW) == "decision"

@@ -1,0 +1,225 @@
+"""Whole rollouts in virtual time: golden logs for a reader, and random orders with the invariants after every step."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crm_operator.api.v1alpha1 import RolloutPhase
+from crm_operator.domain.decide import decide
+from crm_operator.domain.plan import SetReplicas
+from tests.unit.domain.builders import a_pause, a_spec
+from tests.unit.domain.simulation import Simulation
+
+GOLDEN = Path(__file__).parent / "golden"
+QUICK = {
+    "steps": [{"weight": 20, "hold": "5s"}, {"weight": 50, "hold": "5s"}],
+    "bake": "10s",
+    "progressDeadline": "30s",
+    "minJobs": 0,
+}
+
+
+def running(backlog: int = 100) -> Simulation:
+    """Ten workers at v1."""
+    sim = Simulation(a_spec(rollout=QUICK))
+    sim.backlog = backlog
+    sim.ship("v1")
+    sim.run(5)
+    return sim
+
+
+def good_release() -> Simulation:
+    sim = running()
+    sim.ship("v2")
+    sim.run(40)
+    return sim
+
+
+def bad_release() -> Simulation:
+    sim = running()
+    sim.failing.add(sim.ship("v2"))
+    sim.run(20)
+    return sim
+
+
+def bad_in_the_bake() -> Simulation:
+    sim = running()
+    bad = sim.ship("v2")
+    while sim.phase is not RolloutPhase.BAKING:
+        sim.run(1)
+    sim.failing.add(bad)
+    sim.run(15)
+    return sim
+
+
+def metrics_outage() -> Simulation:
+    sim = running()
+    sim.ship("v2")
+    sim.run(3)
+    sim.blind = True
+    sim.run(60)
+    sim.blind = False
+    sim.run(40)
+    return sim
+
+
+def pause_in_the_canary() -> Simulation:
+    sim = running()
+    sim.ship("v2")
+    sim.run(3)
+    sim.pauses = (a_pause(),)
+    sim.run(10)
+    sim.pauses = ()
+    sim.run(45)
+    return sim
+
+
+def never_ready() -> Simulation:
+    sim = running()
+    sim.broken.add(sim.ship("v2"))
+    sim.run(50)
+    return sim
+
+
+def both_versions_fail() -> Simulation:
+    sim = running()
+    bad = sim.ship("v2")
+    sim.run(2)
+    assert sim.status.rollout is not None
+    assert sim.status.rollout.stable_revision is not None
+    sim.failing |= {bad, sim.status.rollout.stable_revision}
+    sim.run(30)
+    return sim
+
+
+SCENARIOS: list[Callable[[], Simulation]] = [
+    good_release,
+    bad_release,
+    bad_in_the_bake,
+    metrics_outage,
+    pause_in_the_canary,
+    never_ready,
+    both_versions_fail,
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_a_rollout_reads_as_its_golden_log(scenario: Callable[[], Simulation]) -> None:
+    """Read the diff as the change in behaviour. CRM_GOLDEN=write writes the files anew."""
+    path = GOLDEN / f"{scenario.__name__}.log"
+    log = scenario().log()
+    if os.environ.get("CRM_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(log)
+    assert log == path.read_text()
+
+
+def test_a_settled_integration_plans_nothing() -> None:
+    for scenario in SCENARIOS:
+        sim = scenario()
+        before = sim.writes
+        plan = sim.operate()
+        assert plan.actions == (), f"{scenario.__name__}: {plan.actions}"
+        assert sim.writes == before
+
+
+def test_the_same_world_gives_the_same_plan() -> None:
+    sim = running()
+    sim.ship("v2")
+    world = sim.world()
+    assert decide(world) == decide(world)
+
+
+def test_stopping_damage_comes_before_restoring() -> None:
+    sim = running()
+    sim.failing.add(sim.ship("v2"))
+    while sim.phase is not RolloutPhase.ROLLING_BACK:
+        plan = sim.operate()
+        sim.control()
+        sim.run_pods()
+        sim.pass_time()
+    scalings = [action for action in plan.actions if isinstance(action, SetReplicas)]
+    assert [(s.role, s.replicas, s.stops_damage) for s in scalings] == [("canary", 0, True), ("stable", 10, False)]
+
+
+EDGES = {
+    RolloutPhase.STABLE: {RolloutPhase.CANARY, RolloutPhase.PROMOTING},
+    RolloutPhase.CANARY: {RolloutPhase.PROMOTING, RolloutPhase.ROLLING_BACK, RolloutPhase.STABLE},
+    RolloutPhase.PROMOTING: {RolloutPhase.BAKING, RolloutPhase.STABLE, RolloutPhase.ROLLING_BACK, RolloutPhase.CANARY},
+    RolloutPhase.BAKING: {RolloutPhase.STABLE, RolloutPhase.ROLLING_BACK, RolloutPhase.CANARY},
+    RolloutPhase.ROLLING_BACK: {RolloutPhase.ROLLED_BACK, RolloutPhase.STABLE, RolloutPhase.CANARY},
+    RolloutPhase.ROLLED_BACK: {RolloutPhase.STABLE, RolloutPhase.CANARY},
+}
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_any_order_of_events_keeps_the_promises(seed: int) -> None:
+    """Late, doubled and lost looks, crashes between any two writes, edits, faults and pauses in every phase."""
+    random = Random(seed)
+    sim = running()
+    versions, good, bad = ["v1"], sim.status.rollout, set[str]()
+    assert good is not None
+    before, rollbacks = sim.phase, dict[str, int]()
+    for step in range(200):
+        random.choice(_happenings(sim, random, versions, bad))()
+        rollout = sim.status.rollout
+        assert rollout is not None
+        context = f"seed {seed}, step {step}:\n{sim.log()}"
+        if rollout.phase is not before:
+            assert before is not None
+            assert rollout.phase in EDGES[before], f"{before} -> {rollout.phase}; {context}"
+            if rollout.phase is RolloutPhase.ROLLING_BACK:
+                assert rollout.failed_revision is not None
+                rollbacks[rollout.failed_revision] = rollbacks.get(rollout.failed_revision, 0) + 1
+                assert not sim.blind or rollout.failed_revision in sim.broken, f"rolled back blindly; {context}"
+            before = rollout.phase
+        assert rollout.stable_revision not in bad, f"a bad version became stable; {context}"
+        canary = sim.deployments.get("canary")
+        total = sum(deployment.replicas for deployment in sim.deployments.values())
+        assert total <= sim.spec.scaling.max_replicas + 1, context
+        if rollout.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
+            assert canary is None or canary.revision == rollout.failed_revision or canary.replicas == 0, context
+    # Left alone, it settles: no bad version works, and everything that was asked for runs.
+    sim.pauses, sim.blind = (), False
+    if sim.outage:
+        sim.find_queue()
+    sim.run(120)
+    assert sim.phase in (RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK), f"seed {seed}:\n{sim.log()}"
+    assert sim.operate().actions == (), f"seed {seed}"
+    rollout = sim.status.rollout
+    assert rollout is not None
+    assert rollout.stable_revision is not None
+    assert sim.working(rollout.stable_revision) == 10
+    assert all(sim.working(revision) == 0 for revision in bad), f"seed {seed}:\n{sim.log()}"
+
+
+def _happenings(sim: Simulation, random: Random, versions: list[str], bad: set[str]) -> list[Callable[[], object]]:
+    def ship() -> None:
+        version = f"v{len(versions) + 1}"
+        versions.append(version)
+        revision = sim.ship(version)
+        fate = random.random()
+        if fate < 0.3:
+            bad.add(revision)
+            sim.failing.add(revision)
+        elif fate < 0.4:
+            bad.add(revision)
+            sim.broken.add(revision)
+
+    def pause() -> None:
+        sim.pauses = () if sim.pauses else (a_pause(),)
+
+    def blink() -> None:
+        sim.blind = not sim.blind
+
+    def queue() -> None:
+        (sim.find_queue if sim.outage else sim.lose_queue)()
+
+    rare: list[Callable[[], object]] = [ship, pause, blink, queue, lambda: sim.operate(random.randrange(5))]
+    return sim.runnable() * 8 + rare
