@@ -1,0 +1,22 @@
+"""What all tests share: in CI (CRM_NO_SKIPS=1) a test that is skipped has failed."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, None]:
+    """A skip hides that something was not tested; on a machine that can run everything it is a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if os.environ.get("CRM_NO_SKIPS") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where nothing may be skipped: {report.longrepr}"
