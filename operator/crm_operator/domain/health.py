@@ -145,7 +145,9 @@ def reconciling(found: Findings) -> Says:
     if found.sync.status.state is SyncState.PAUSING:
         return Says("True", "Pausing", paused(found).message)
     if rollout.phase in _MOVING and not _overdue(found) and not isinstance(found.world.template, TemplateRefused):
-        return Says("True", rollout.phase.value, f"{rollout.phase.value}: {rollout.reason}")
+        # A reason of its own: a version that does not start is said at once, not with the next live numbers.
+        reason = rollout.phase.value if _stuck(found) is None else "WorkersNotStarting"
+        return Says("True", reason, f"{rollout.phase.value}: {rollout.reason}")
     return Says("False", "Settled", "nothing is on its way")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Decision, GuardState, RolloutPhase, RolloutStatus, RolloutStep
+from crm_operator.api.v1alpha1 import Decision, GuardState, MetricOrigin, RolloutPhase, RolloutStatus, RolloutStep
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.world import JobsDone, Pod, Unknown, Workload, World
 
@@ -22,6 +22,10 @@ from crm_operator.domain.world import JobsDone, Pod, Unknown, Workload, World
 START_FAILURES = 3
 #: minJobs when it is not given and the workers' metrics are there to count them.
 DEFAULT_MIN_JOBS = 20
+
+#: Of the new version's Ready workers, the share that a guard must have read to let a step or the bake end. Not all: of
+#: many workers, one is always just starting or hanging.
+READ_SHARE = 0.9
 
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 
@@ -209,6 +213,8 @@ def _baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mo
     unknown = next((v for v in verdicts if v.state is GuardState.UNKNOWN), None)
     if unknown is not None:
         return Move(rollout=now.model_copy(update={"reason": _says(unknown)}))
+    if (unseen := _unseen(world.stable, verdicts)) is not None:
+        return Move(rollout=now.model_copy(update={"reason": unseen.why}))
     why = f"no guard objected for {render(world.spec.rollout.bake)}"
     return _settle(world, was, "Completed", why, stable=was.candidate_revision)
 
@@ -262,10 +268,11 @@ def _start(world: World, was: RolloutStatus, *, stable: str | None, why: str = "
 
 
 def _settle(world: World, was: RolloutStatus, what: str, why: str, *, stable: str | None = None) -> Move:
+    left = was.stable_revision if stable is not None else was.candidate_revision or was.failed_revision
     stable = stable or was.stable_revision
     return Move(
         rollout=RolloutStatus(phase=RolloutPhase.STABLE, stable_revision=stable),
-        decisions=(_decision(world, what, why, was.candidate_revision or was.failed_revision, stable),),
+        decisions=(_decision(world, what, why, left, stable),),
     )
 
 
@@ -329,13 +336,28 @@ def _guards_agree(world: World, now: RolloutStatus, verdicts: Sequence[Verdict])
     return None if objecting is None else Objection(_says(objecting))
 
 
+def _enough_pods_read(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
+    return _unseen(world.canary, verdicts)
+
+
 MAY_ADVANCE: tuple[Check, ...] = (
     _template_is_good,  # else the canary is compared with the wrong version
     _canary_is_ready,  # judging pods that cannot work would blame the wrong thing
     _hold_is_over,  # counted from when the step's pods were Ready
     _enough_jobs,  # a few lucky jobs prove nothing
-    _guards_agree,  # last: may assume that there is something to judge
+    _guards_agree,  # may assume that there is something to judge
+    _enough_pods_read,  # last: one pod's good word is none for another's
 )
+
+
+def _unseen(workload: Workload | None, verdicts: Sequence[Verdict]) -> Objection | None:
+    """A guard is OK on the pods that could be read, and too many could not be."""
+    ready = sum(pod.ready and not pod.terminating for pod in _pods(workload))
+    for verdict in verdicts:
+        read = verdict.samples
+        if verdict.guard.metric.from_ is MetricOrigin.PODS and read is not None and read < READ_SHARE * ready:
+            return Objection(f"guard {verdict.name} rests on {read} of {ready} Ready workers of the new version")
+    return None
 
 
 def _blames_release(world: World, verdicts: Sequence[Verdict]) -> Verdict | None:

@@ -158,9 +158,9 @@ def read(value: float, *, samples: int = 1, previous: float | None = None) -> Re
 def evidence(
     *, new: float | Unknown | None = None, good: float | Unknown | None = 0, overall: float | Unknown | None = None
 ) -> Evidence:
-    """What one metric says of NEW and GOOD, per side; `overall` defaults to their sum."""
+    """What one metric says of NEW and GOOD, per side and read on all pods; `overall` defaults to their sum."""
     sides = {
-        revision: value if isinstance(value, Unknown) else read(value)
+        revision: value if isinstance(value, Unknown) else read(value, samples=10)
         for revision, value in ((NEW, new), (GOOD, good))
         if value is not None
     }

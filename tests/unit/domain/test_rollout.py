@@ -8,7 +8,7 @@ import pytest
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, RolloutStatus
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.rollout import Move, advance, steps_hash
-from crm_operator.domain.world import JobsDone, TemplateRefused, Unknown, World
+from crm_operator.domain.world import Evidence, JobsDone, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -23,6 +23,7 @@ from tests.unit.domain.builders import (
     a_world,
     evidence,
     pods,
+    read,
 )
 
 OTHER = "cccccccccccccccc"
@@ -323,6 +324,22 @@ def test_a_bake_that_is_over_makes_the_version_stable() -> None:
     move = moved(baking(evidence={"sync-errors": evidence(new=0)}))
     assert (move.rollout.phase, move.rollout.stable_revision) == (RolloutPhase.STABLE, NEW)
     assert what(move) == ["Completed"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "phase"),
+    [pytest.param(8, RolloutPhase.BAKING, id="too few"), pytest.param(9, RolloutPhase.STABLE, id="enough")],
+)
+def test_a_bake_ends_on_what_nearly_all_workers_say(samples: int, phase: RolloutPhase) -> None:
+    sides = Evidence(by_revision={NEW: read(0, samples=samples)}, overall=read(0))
+    assert moved(baking(evidence={"sync-errors": sides})).rollout.phase is phase
+
+
+def test_a_step_does_not_end_while_half_of_the_canary_cannot_be_read() -> None:
+    sides = Evidence(by_revision={NEW: read(0), GOOD: read(0, samples=8)}, overall=read(0, samples=9))
+    move = moved(a_canary_world(evidence={"sync-errors": sides}))
+    assert what(move) == []
+    assert move.rollout.reason == "guard sync-errors rests on 1 of 2 Ready workers of the new version"
 
 
 def test_a_bake_lasts_as_long_as_asked() -> None:
