@@ -23,11 +23,11 @@ from tests.cluster.objects import an_integration
 NAME = "idle"
 #: (integrations, seconds of the window). Five minutes hold one renewal of each watch and one resync.
 PARTS = ((0, 120.0), (200, 300.0))
-SMOKE_PARTS = ((0, 2.0), (3, 4.0))
+SMOKE_PARTS = ((0, 3.0), (3, 3.0))
 SETTLE_WITHIN = 180.0
 #: After the last change: queues are read, statuses written, connections quiet.
 REST_SECONDS = 20.0
-SMOKE_REST_SECONDS = 3.0
+SMOKE_REST_SECONDS = 1.0
 
 
 def run(how: Run) -> None:

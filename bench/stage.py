@@ -85,8 +85,11 @@ def operator(
     process = OperatorProcess(
         cluster.kubeconfig, log=log, namespaces=namespaces, allow_hosts=hosts, lease_namespace=lease_namespace
     )
-    with process:
-        yield process
+    try:
+        # Not as a context: one whose start fails must be ended too.
+        yield process.start()
+    finally:
+        process.stop()
 
 
 def logs_folder() -> Path:
