@@ -6,8 +6,17 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from dev.cluster.packages import ensure_packages
+from dev.cluster.progress import PlainProgress
+
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Many tests run a real redis-server; whoever types `make test` should not have to know."""
+    if not session.config.option.collectonly:
+        ensure_packages({"redis-server": "redis-server"}, PlainProgress())
 
 
 @pytest.hookimpl(hookwrapper=True)
