@@ -143,7 +143,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, stop)
     with LoadGenerator(BrokerSettings.from_env(os.environ)) as load:
         if arguments.burst:
+            began = time.time()
             load.burst(arguments.burst)
+            # Seconds since the epoch: who measures a reaction to the burst was not there when it was sent.
+            print(f"sent {arguments.burst} jobs from {began:.3f} to {time.time():.3f}", flush=True)
         if arguments.rate:
             load.start(arguments.rate)
             stopped.wait(arguments.seconds)

@@ -109,6 +109,7 @@ def test_the_versions_differ_in_the_workers_environment_only() -> None:
     assert documents(K8S / "integration/hubspot-v1.yaml") == [integration("v1")]
     assert documents(K8S / "integration/hubspot-v2.yaml") == [integration("v2")]
     assert documents(K8S / "integration/hubspot-v3-bad.yaml") == [integration("v3", FAIL_EVERY="3")]
+    assert documents(K8S / "integration/hubspot-v4.yaml") == [integration("v4")]
 
 
 def test_the_worker_serves_the_queue_that_is_measured_with_the_threads_that_are_promised() -> None:
