@@ -23,7 +23,7 @@ from crm_operator.controller.kube import (
     Refused,
     Unavailable,
 )
-from crm_operator.controller.render import deployment, deployment_name, fingerprint
+from crm_operator.controller.render import deployment, deployment_name, fingerprint, is_owned, name_taken
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.workloads import Ledger, find
 from crm_operator.domain.key import Key
@@ -144,12 +144,8 @@ class Applier:
         live = await self._kube.get(DEPLOYMENTS, metadata["namespace"], name)
         if live is None:
             return
-        if not any(owner.get("uid") == metadata["uid"] for owner in live["metadata"].get("ownerReferences") or ()):
-            raise Refused(
-                0,
-                "NameTaken",
-                f"Deployment {name} exists and is not this integration's; delete it, or rename one of them",
-            )
+        if not is_owned(live, metadata["uid"]):
+            raise Refused(0, "NameTaken", name_taken(name))
 
     async def _set_replicas(self, integration: Object, action: SetReplicas) -> None:
         await self._scale(integration, action.role, action.replicas)

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 CONFLICT_DELAY = timedelta(milliseconds=200)
 #: After a write that the API server refused: its cause (quota, admission, RBAC) is not something we can watch.
 REFUSED_DELAY = timedelta(seconds=10)
-#: While a broker cannot be read its Secret may be replaced, which we do not watch.
+#: While a broker cannot be read, or a template not be checked, the cause may be something that we do not watch: a
+#: Secret, somebody else's Deployment.
 UNREAD_DELAY = timedelta(seconds=10)
 
 
@@ -89,7 +90,7 @@ class Reconciler:
             log.info("The world changed during a write", extra={"integration": str(key), "reason": str(error)})
             return CONFLICT_DELAY
         except Refused as error:
-            self._refused[key] = Unknown(f"the API server refused a write: {error.message[:600]}", "WriteRefused")
+            self._refused[key] = _why_refused(error)
             log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
         reading = world.queue.latest
@@ -102,7 +103,7 @@ class Reconciler:
         times = [time for time in (plan.requeue_after,) if time is not None]
         if self._refused.pop(key, None) is not None:
             times.append(CONFLICT_DELAY)  # say that it is over
-        if not isinstance(reading, QueueReading):
+        if not isinstance(reading, QueueReading) or isinstance(world.template, Unknown):
             times.append(UNREAD_DELAY)
         return min(times, default=None)
 
@@ -142,6 +143,13 @@ class Reconciler:
         self._telemetry.forget(key)
         for pause in self._pauses.concerned(key):
             self._enqueue_pause(pause)
+
+
+def _why_refused(error: Refused) -> Unknown:
+    """The API server's words, or our own where we refused it ourselves (code 0) and the reason is ours."""
+    if not error.status:
+        return Unknown(error.message[:600], error.reason)
+    return Unknown(f"the API server refused a write: {error.message[:600]}", "WriteRefused")
 
 
 def _recorded(integration: Object) -> CrmIntegrationStatus:

@@ -52,6 +52,16 @@ def owner_reference(integration: Object) -> Object:
     }
 
 
+def is_owned(child: Object, uid: str) -> bool:
+    """Whether the integration with this uid owns the object."""
+    return any(owner.get("uid") == uid for owner in child["metadata"].get("ownerReferences") or ())
+
+
+def name_taken(deployment: str) -> str:
+    """What is said of a Deployment that somebody else made under our name."""
+    return f"Deployment {deployment} exists and is not this integration's; delete it, or rename one of them"
+
+
 def labels(integration: str, role: Role, revision: str) -> dict[str, str]:
     """On Deployment, ReplicaSet and pod."""
     return {

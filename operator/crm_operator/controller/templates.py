@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.names import FIELD_MANAGER_TEMPLATE
 from crm_operator.controller.kube import DEPLOYMENTS, Conflict, Kube, KubeError, NotFound, Object, Refused
-from crm_operator.controller.render import TemplateError, deployment, deployment_name
+from crm_operator.controller.render import TemplateError, deployment, deployment_name, is_owned, name_taken
 from crm_operator.domain.world import Template, TemplateRefused, Unknown
 
 #: A refused template is asked about again after this: the cause may lie outside it (admission, quota, RBAC).
@@ -58,12 +58,23 @@ class TemplateChecks:
                 dry_run=True,
             )
         except (Refused, Conflict) as error:
+            if await self._is_foreign(integration):
+                # Its selector, not our template, is what the API server dislikes.
+                return Unknown(name_taken(metadata["name"]), "NameTaken")
             return TemplateRefused(_their_words(error.message), retry_at=now + RETRY)
         except NotFound as error:
             return Unknown(f"the API server has no Deployments: {error}", "Unavailable")
         except KubeError as error:
             return Unknown(str(error), "Unavailable")
         return None
+
+    async def _is_foreign(self, integration: Object) -> bool:
+        metadata = integration["metadata"]
+        try:
+            live = await self._kube.get(DEPLOYMENTS, metadata["namespace"], deployment_name(metadata["name"], "stable"))
+        except KubeError:
+            return False  # then it is the template that is said to be refused, and asked about again
+        return live is not None and not is_owned(live, metadata["uid"])
 
 
 def _their_words(message: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from crm_operator.api.names import LABEL_INTEGRATION, LABEL_REVISION, LABEL_ROLE
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import DEPLOYMENTS, PODS, Object
-from crm_operator.controller.render import deployment_name, is_urgent
+from crm_operator.controller.render import deployment_name, is_owned, is_urgent
 from crm_operator.domain.key import Key
 from crm_operator.domain.plan import Role
 from crm_operator.domain.world import Pod, Workload
@@ -57,7 +57,7 @@ class Ledger:
 def find(cache: Cache, key: Key, role: Role, uid: str) -> Object | None:
     """The integration's Deployment of this role, if it is there and ours."""
     live = cache.get(DEPLOYMENTS.kind, key.namespace, deployment_name(key.name, role))
-    if live is None or not any(owner.get("uid") == uid for owner in live["metadata"].get("ownerReferences") or ()):
+    if live is None or not is_owned(live, uid):
         return None
     return live
 
@@ -117,13 +117,23 @@ def pod(item: Object, *, role: Role, worker: str | None) -> Pod:
         name=item["metadata"]["name"],
         role=role,
         revision=str((item["metadata"].get("labels") or {}).get(LABEL_REVISION, "")),
-        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ()),
+        ready=_is_ready(item),
         terminating=item["metadata"].get("deletionTimestamp") is not None,
         started_at=started_at(item, worker),
         restarts=int(container.get("restartCount") or 0),
         waiting_reason=None if reason in (None, "ContainerCreating", "PodInitializing") else str(reason),
         waiting_message=None if waiting.get("message") is None else str(waiting["message"])[:200],
     )
+
+
+def serves(item: Object) -> bool:
+    """Whether a pod is Ready and does not drain."""
+    return _is_ready(item) and item["metadata"].get("deletionTimestamp") is None
+
+
+def _is_ready(item: Object) -> bool:
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
 def container_status(item: Object, worker: str | None) -> dict[str, Any]:
