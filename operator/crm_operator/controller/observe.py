@@ -227,6 +227,7 @@ class Observer:
                     role=str(labels.get(LABEL_ROLE, "")),
                     revision=str(labels.get(LABEL_REVISION, "")),
                     started_at=workloads.started_at(item, worker),
+                    serving=workloads.serves(item),
                 )
             )
         return tuple(targets)

@@ -108,7 +108,6 @@ def pods_of(cache: Cache, key: Key, role: Role) -> list[Object]:
 
 def pod(item: Object, *, role: Role, worker: str | None) -> Pod:
     """One pod, seen through its worker container."""
-    status = item.get("status") or {}
     container = container_status(item, worker)
     waiting = (container.get("state") or {}).get("waiting") or {}
     # A worker that ended says so once more while it waits for its next start.

@@ -12,7 +12,7 @@ One pod's history of one counter, and what counts (`domain/series` has the rule)
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -141,9 +141,12 @@ class PodFleet:
             done[side] = _sum_jobs([*map(_jobs_of, pods), self._jobs_of_gone.get(side)])
         return done
 
-    def unread(self, now: datetime) -> tuple[Unknown, int, int] | None:
-        """The commonest reason why pods give no sample any more, how many have it, of how many pods. None: all do."""
-        live = [pod for pod in self.pods.values() if pod.is_target]
+    def unread(self, now: datetime, *, among: Collection[str]) -> tuple[Unknown, int, int] | None:
+        """The commonest reason why pods of `among` give no sample any more, how many have it, of how many pods.
+
+        None: all do.
+        """
+        live = [pod for uid, pod in self.pods.items() if pod.is_target and uid in among]
         faults = [
             pod.fault
             for pod in live

@@ -365,11 +365,13 @@ def test_which_pods_cannot_be_read() -> None:
     fleet = Fleet(a1=-5, a2=-5)
     fleet.says(1, "a1", 0)
     fleet.fails(1, "a2")
-    assert fleet.fleet.unread(at(10)) is None, "it may be starting"
+    both = ("a1", "a2")
+    assert fleet.fleet.unread(at(10), among=both) is None, "it may be starting"
     fleet.says(15, "a1", 0)
-    assert fleet.fleet.unread(at(16)) == (REFUSED, 1, 2)
+    assert fleet.fleet.unread(at(16), among=both) == (REFUSED, 1, 2)
+    assert fleet.fleet.unread(at(16), among=("a1",)) is None, "the other drains, and need not answer"
     fleet.says(17, "a2", 0)
-    assert fleet.fleet.unread(at(18)) is None
+    assert fleet.fleet.unread(at(18), among=both) is None
 
 
 # -- gauges and ratios ------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ class PodTarget:
     role: str  # stable | canary
     revision: str
     started_at: datetime | None  # when the process that counts began; None: not known
+    #: Ready and not draining. One that starts or drains is read too, and need not answer.
+    serving: bool = True
 
 
 @dataclass(frozen=True, slots=True)

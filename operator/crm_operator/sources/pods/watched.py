@@ -78,8 +78,9 @@ class WatchedPods:
         return self._fleet.jobs_done(self._clock())
 
     def health(self) -> Unknown | None:
-        """Why pods cannot be read. A pod that was never read has as long as a sample lives to come up."""
-        found = self._fleet.unread(self._clock())
+        """Why serving pods cannot be read. One that was never read has as long as a sample lives to come up."""
+        serving = {target.uid for target in self._source.targets if target.serving}
+        found = self._fleet.unread(self._clock(), among=serving)
         if found is None:
             return None
         fault, count, of = found
