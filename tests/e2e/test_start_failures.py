@@ -1,0 +1,79 @@
+"""Versions that never get to work: refused, not to be pulled, ending at their start."""
+
+import re
+
+import pytest
+
+from tests.cluster.kube import Json
+from tests.e2e.scene import Scene, condition_of, decisions, worker_of
+from tests.e2e.together import scenario
+
+pytestmark = pytest.mark.e2e
+
+
+@scenario()
+async def test_a_template_that_the_api_server_refuses_is_named_and_the_old_version_stays(scene: Scene) -> None:
+    scene.spec["scaling"] |= {"minReplicas": 1, "maxReplicas": 1}
+    v1 = await scene.deploy()
+    before = await scene.deployment()
+    refused = scene.version("v2")
+    worker_of(refused)["imagePullPolicy"] = "Sometimes"
+    await scene.apply(refused)
+
+    status = await scene.status_when(lambda status: condition_of(status, "Stalled")["status"] == "True")
+    assert condition_of(status, "Stalled")["reason"] == "InvalidTemplate"
+    assert re.search(r'spec\.workers\.template\.spec\.containers\[0\]\.imagePullPolicy.*"Sometimes"', status["message"])
+    assert status["rollout"]["stableRevision"] == v1
+    assert len(await scene.events("TemplateRefused")) == 1
+    async with scene.load() as load:
+        load.burst(10)
+        await scene.drained()
+    after = await scene.deployment()
+    assert after["spec"] == before["spec"]
+    assert [pod["status"]["phase"] for pod in await scene.pods()] == ["Running"]
+
+    await scene.release("v1")
+    status = await scene.status_when(lambda status: condition_of(status, "Stalled")["status"] == "False")
+    assert condition_of(status, "Ready")["status"] == "True"
+
+
+@scenario()
+async def test_an_image_that_cannot_be_pulled_is_said_at_once_and_taken_back_at_the_deadline(scene: Scene) -> None:
+    scene.spec["scaling"] |= {"minReplicas": 1, "maxReplicas": 1}
+    scene.spec["rollout"]["progressDeadline"] = "25s"
+    v1 = await scene.deploy()
+    (stable,) = await scene.pods()
+    absent = scene.version("v2")
+    worker_of(absent)["image"] = "localhost/crm-dev/absent:1"
+    async with scene.record_pods() as pods:
+        await scene.apply(absent)
+        await pods.when(lambda now: any(map(_cannot_be_pulled, now.values())), within=60)
+        status = await scene.status_when(
+            lambda status: bool(re.search("ErrImagePull|ImagePullBackOff", status["message"])), within=8
+        )
+    assert condition_of(status, "Reconciling")["reason"] == "WorkersNotStarting"
+    assert status["rollout"]["phase"] == "Canary", "said, and not acted on before its time"
+    status = await scene.phase_when("RolledBack", within=90)
+    assert "no progress in 25s (rollout.progressDeadline)" in status["message"]
+    assert re.search("ErrImagePull|ImagePullBackOff", status["message"])
+    assert status["rollout"]["stableRevision"] == v1
+    assert [pod["metadata"]["uid"] for pod in await scene.pods(role="stable")] == [stable["metadata"]["uid"]]
+
+
+@scenario()
+async def test_a_version_that_ends_at_its_start_is_taken_back_after_three_restarts(scene: Scene) -> None:
+    scene.spec["scaling"] |= {"minReplicas": 1, "maxReplicas": 1}
+    v1 = await scene.deploy()
+    async with scene.load(4) as load:
+        await scene.release("v4", CRASH="1")
+        status = await scene.phase_when("RolledBack", within=150)
+        assert re.search(r"restarted 3 times", decisions(status, "RolledBack")[0]["why"])
+        assert status["rollout"]["stableRevision"] == v1
+    await scene.assert_each_done_once(load)
+    (stable,) = await scene.pods(role="stable")
+    assert stable["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def _cannot_be_pulled(pod: Json) -> bool:
+    states = [status["state"] for status in pod.get("status", {}).get("containerStatuses", [])]
+    return any(state.get("waiting", {}).get("reason") in ("ErrImagePull", "ImagePullBackOff") for state in states)
