@@ -8,6 +8,8 @@ from typing import Any
 
 from bench.records import REPOSITORY, Json, Series, read
 
+#: A second series, measured while others used the machine.
+BUSY = "-busy"
 PAGE = REPOSITORY / "docs/benchmarks.md"
 
 
@@ -171,7 +173,7 @@ local processes. `python -m bench report --write` makes this page from the raw d
 
 - p50 and p95 are nearest-rank percentiles: values that occurred. Of 20 runs, p95 is the second largest.
 - The operator runs as a process beside the cluster, with its default settings, on the same machine as everything else.
-  That machine was also used by others during some runs; each raw line has the load average of its minute.
+  Others used that machine too, which two cores show; each raw line has the load average of its minute.
 - Tables of other tools were measured earlier, on the same kind of machine (2 cores, Kubernetes 1.36.3, fake pods that
   are Ready at once, redis-server 7.0.15), and **not in the same run** as ours. They place our figures; they are no
   ratio. Where several settings were tried, the best is among those shown.
@@ -246,18 +248,25 @@ def page(results: Path) -> str:
     """docs/benchmarks.md. Raises OSError when raw data is missing."""
     parts = [_INTRO]
     for name, method, peers in _PARTS:
-        series = read(results / f"{name}.jsonl")
-        parts.append(f"{method}\n{section(name, series)}\n\n{_where(name, series)}\n\n{peers}")
+        parts.append(f"{method}\n{_measured(results, name, name)}\n")
+        if (results / f"{name}{BUSY}.jsonl").exists():
+            parts.append(f"The same while the machine was short of CPU:\n\n{_measured(results, name, name + BUSY)}\n")
+        parts.append(peers)
     return "\n".join(parts)
 
 
-def _where(name: str, series: Series) -> str:
+def _measured(results: Path, name: str, file: str) -> str:
+    series = read(results / f"{file}.jsonl")
+    return f"{section(name, series)}\n\n{_where(file, series)}"
+
+
+def _where(file: str, series: Series) -> str:
     header: dict[str, Any] = series.header
     machine = header["machine"]
     loads = summary([run["load1"] for run in series.runs])
     memory = round(machine["memory_mib"] / 1024)
     return (
-        f"Raw data: `bench/results/{name}.jsonl`. {header['at'][:10]}, commit {header['revision']}, "
+        f"Raw data: `bench/results/{file}.jsonl`. {header['at'][:10]}, commit {header['revision']}, "
         f"seed {header['seed']}; {machine['cores']} cores, {memory} GiB, "
         f"Linux {machine['kernel']}, Python {machine['python']}, Kubernetes {machine['kubernetes']}; "
         f"load average {loads.min:g} to {loads.max:g}, median {loads.p50:g}."
