@@ -9,23 +9,18 @@ the template of Deployment NAME.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Decision, GuardState, MetricOrigin, RolloutPhase, RolloutStatus, RolloutStep
+from crm_operator.api.v1alpha1 import Decision, GuardState, RolloutPhase, RolloutStatus, RolloutStep
 from crm_operator.domain.guards import Verdict
-from crm_operator.domain.world import JobsDone, Pod, Unknown, Workload, World
+from crm_operator.domain.objections import MAY_ADVANCE, pods_of, rolling, says, unseen
+from crm_operator.domain.world import Workload, World
 
 #: Restarts of a canary worker that end the rollout: a version that cannot start needs no metric and no deadline.
 START_FAILURES = 3
-#: minJobs when it is not given and the workers' metrics are there to count them.
-DEFAULT_MIN_JOBS = 20
-
-#: Of the new version's Ready workers, the share that a guard must have read to let a step or the bake end. Not all: of
-#: many workers, one is always just starting or hanging.
-READ_SHARE = 0.9
 
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 
@@ -39,28 +34,12 @@ class Move:
     look_again: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """Why a step cannot end yet, and when that may change by itself."""
-
-    why: str
-    until: datetime | None = None
-
-
 def advance(world: World, verdicts: Sequence[Verdict]) -> Move:
     """One pass of the state machine."""
     was = world.status.rollout or _first_state(world)
     if world.template is not None:
         return _without_target(world, was, verdicts)
     return _on_target(world, was) or _on_trial(world, was, verdicts)
-
-
-def min_jobs(world: World) -> int:
-    """Jobs that a canary must have finished before a step counts."""
-    asked = world.spec.rollout.min_jobs
-    if asked is not None:
-        return asked
-    return DEFAULT_MIN_JOBS if world.spec.metrics.pods is not None else 0
 
 
 def steps_hash(steps: Sequence[RolloutStep]) -> str:
@@ -179,7 +158,7 @@ def _promoting(world: World, was: RolloutStatus) -> Move:
     stable = world.stable
     done = stable is not None and stable.revision == was.candidate_revision and stable.intact and stable.complete
     if not done:
-        now = was.model_copy(update=_clocks(world, was, running=False) | {"reason": _rolling(stable)})
+        now = was.model_copy(update=_clocks(world, was, running=False) | {"reason": rolling(stable)})
         late = _deadline(world, now)
         if late is not None and world.now >= late and was.stable_revision is not None:
             return _roll_back(world, was, _overdue(world, stable))
@@ -204,7 +183,7 @@ def _baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mo
     worried = next((v for v in verdicts if v.state in (GuardState.WARNING, GuardState.CRITICAL)), None)
     if worried is not None:
         # The bake starts again once the guard is quiet, so its clock does not run now.
-        return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": _says(worried)}))
+        return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": says(worried)}))
     started = was.step_start_time or world.now
     ends = started + world.spec.rollout.bake
     now = was.model_copy(update={"step_start_time": started})
@@ -212,9 +191,9 @@ def _baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mo
         return Move(rollout=now.model_copy(update={"reason": f"baking until {ends:%H:%M:%S}"}), look_again=ends)
     unknown = next((v for v in verdicts if v.state is GuardState.UNKNOWN), None)
     if unknown is not None:
-        return Move(rollout=now.model_copy(update={"reason": _says(unknown)}))
-    if (unseen := _unseen(world.stable, verdicts)) is not None:
-        return Move(rollout=now.model_copy(update={"reason": unseen.why}))
+        return Move(rollout=now.model_copy(update={"reason": says(unknown)}))
+    if (objection := unseen(world.stable, verdicts)) is not None:
+        return Move(rollout=now.model_copy(update={"reason": objection.why}))
     why = f"no guard objected for {render(world.spec.rollout.bake)}"
     return _settle(world, was, "Completed", why, stable=was.candidate_revision)
 
@@ -292,72 +271,7 @@ def _roll_back(world: World, was: RolloutStatus, why: str) -> Move:
     )
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------
-
-Check = Callable[[World, RolloutStatus, Sequence[Verdict]], Objection | None]
-
-
-def _template_is_good(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
-    stable = world.stable
-    if stable is None or stable.revision != now.stable_revision:
-        return Objection("the stable workers are not at the stable version yet")
-    return None
-
-
-def _canary_is_ready(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
-    if now.waiting_since is None:
-        return None
-    return Objection(_rolling(world.canary))
-
-
-def _hold_is_over(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
-    ends = (now.step_start_time or world.now) + world.spec.rollout.steps[now.step].hold
-    if world.now >= ends:
-        return None
-    return Objection(f"holding at {now.weight} % until {ends:%H:%M:%S}", until=ends)
-
-
-def _enough_jobs(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
-    want = min_jobs(world)
-    if want == 0:
-        return None
-    match world.jobs_done.get(now.candidate_revision or "", Unknown("the new version's workers were not read yet")):
-        case Unknown(why):
-            return Objection(f"the new version's jobs cannot be counted: {why}")
-        case JobsDone(count=count) if count < want:
-            return Objection(f"the new version has done {count} of {want} jobs (rollout.minJobs)")
-        case JobsDone():
-            return None
-
-
-def _guards_agree(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
-    quiet = (GuardState.OK, GuardState.INACTIVE)
-    objecting = next((verdict for verdict in verdicts if verdict.state not in quiet), None)
-    return None if objecting is None else Objection(_says(objecting))
-
-
-def _enough_pods_read(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
-    return _unseen(world.canary, verdicts)
-
-
-MAY_ADVANCE: tuple[Check, ...] = (
-    _template_is_good,  # else the canary is compared with the wrong version
-    _canary_is_ready,  # judging pods that cannot work would blame the wrong thing
-    _hold_is_over,  # counted from when the step's pods were Ready
-    _enough_jobs,  # a few lucky jobs prove nothing
-    _guards_agree,  # may assume that there is something to judge
-    _enough_pods_read,  # last: one pod's good word is none for another's
-)
-
-
-def _unseen(workload: Workload | None, verdicts: Sequence[Verdict]) -> Objection | None:
-    """A guard is OK on the pods that could be read, and too many could not be."""
-    ready = sum(pod.ready and not pod.terminating for pod in _pods(workload))
-    for verdict in verdicts:
-        read = verdict.samples
-        if verdict.guard.metric.from_ is MetricOrigin.PODS and read is not None and read < READ_SHARE * ready:
-            return Objection(f"guard {verdict.name} rests on {read} of {ready} Ready workers of the new version")
-    return None
+# --- what is seen -----------------------------------------------------------------------------------------------------
 
 
 def _blames_release(world: World, verdicts: Sequence[Verdict]) -> Verdict | None:
@@ -381,10 +295,10 @@ def _canary_is_up(world: World, was: RolloutStatus) -> bool:
 
 def _start_failure(world: World) -> str | None:
     """A canary worker that keeps dying, while stable's do not."""
-    worst = max(_pods(world.canary), key=lambda pod: pod.restarts, default=None)
+    worst = max(pods_of(world.canary), key=lambda pod: pod.restarts, default=None)
     if worst is None or worst.restarts < START_FAILURES:
         return None
-    if any(pod.restarts >= START_FAILURES for pod in _pods(world.stable)):
+    if any(pod.restarts >= START_FAILURES for pod in pods_of(world.stable)):
         return None
     why = f" ({worst.waiting_reason})" if worst.waiting_reason else ""
     return f"worker {worst.name} of the new version restarted {worst.restarts} times{why}"
@@ -406,26 +320,7 @@ def _deadline(world: World, now: RolloutStatus) -> datetime | None:
 
 def _overdue(world: World, workload: Workload | None) -> str:
     limit = render(world.spec.rollout.progress_deadline)
-    return f"no progress in {limit} (rollout.progressDeadline): {_rolling(workload)}"
-
-
-def _rolling(workload: Workload | None) -> str:
-    if workload is None:
-        return "the workers are being created"
-    stuck = next((pod for pod in workload.pods if pod.waiting_reason and not pod.terminating), None)
-    detail = f"; {stuck.name}: {stuck.waiting_reason}" if stuck is not None else ""
-    return (
-        f"{min(workload.ready, workload.updated)} of {workload.replicas} workers of the new version are Ready{detail}"
-    )
-
-
-def _pods(workload: Workload | None) -> tuple[Pod, ...]:
-    return workload.pods if workload is not None else ()
-
-
-def _says(verdict: Verdict) -> str:
-    blame = f", {verdict.blame} to blame" if verdict.blame else ""
-    return f"guard {verdict.name} is {verdict.state.value}{blame}: {verdict.message}"
+    return f"no progress in {limit} (rollout.progressDeadline): {rolling(workload)}"
 
 
 def _soonest(*times: datetime | None) -> datetime | None:
