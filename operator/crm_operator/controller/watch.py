@@ -129,6 +129,7 @@ def settings() -> kopf.OperatorSettings:
     s.queueing.idle_timeout = 0.5
     s.queueing.exit_timeout = 1.0
     s.execution.default_backoff = 1.0
+    s.persistence.diffbase_storage = NoDiffs()
     return s
 
 
@@ -142,6 +143,19 @@ class Endless:
         yield from self._backoffs
         while True:
             yield self._backoffs[-1]
+
+
+class NoDiffs(kopf.DiffBaseStorage):
+    """Kopf copies and compares every object twice for diffs that no handler of ours reads; this leaves that out."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing: nothing is ever read back."""
 
 
 def _handler(kind: str, deliver: Deliver) -> Callable[..., Any]:
