@@ -40,7 +40,8 @@ class Writer:
     def run(self, **values: Any) -> Json:
         """Append one run, with its number, the time and the machine's load as it ends."""
         self._runs += 1
-        record = {"kind": "run", "run": self._runs, "at": _now(), "load1": round(os.getloadavg()[0], 2), **values}
+        machine = {"load1": round(os.getloadavg()[0], 2), "cpu_pressure": cpu_pressure()}
+        record = {"kind": "run", "run": self._runs, "at": _now(), **machine, **values}
         with self._path.open("a") as file:
             file.write(_line(record))
         return record
@@ -67,6 +68,7 @@ def header(name: str, *, kubernetes: str, seed: int, settings: Json) -> Json:
             "kernel": platform.release(),
             "python": platform.python_version(),
             "kubernetes": kubernetes,
+            "nice": os.nice(0),
         },
         "settings": settings,
     }
@@ -78,6 +80,15 @@ async def wait_for_quiet(limit: float, patience_seconds: float) -> float:
     while (load := os.getloadavg()[0]) >= limit and time.monotonic() < deadline:  # noqa: ASYNC110  # nobody tells
         await asyncio.sleep(1)
     return load
+
+
+def cpu_pressure() -> float | None:
+    """Percent of the last ten seconds in which a process waited for a CPU; None where the kernel does not say."""
+    try:
+        some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
+    except OSError:
+        return None
+    return float(some.split("avg10=")[1].split()[0])
 
 
 def _revision() -> str:

@@ -269,5 +269,13 @@ def _where(file: str, series: Series) -> str:
         f"Raw data: `bench/results/{file}.jsonl`. {header['at'][:10]}, commit {header['revision']}, "
         f"seed {header['seed']}; {machine['cores']} cores, {memory} GiB, "
         f"Linux {machine['kernel']}, Python {machine['python']}, Kubernetes {machine['kubernetes']}; "
-        f"load average {loads.min:g} to {loads.max:g}, median {loads.p50:g}."
+        f"load average {loads.min:g} to {loads.max:g}, median {loads.p50:g}{_pressure(series)}."
     )
+
+
+def _pressure(series: Series) -> str:
+    """How short of CPU the machine was, and whether the benchmark had precedence."""
+    values = [run["cpu_pressure"] for run in series.runs if run.get("cpu_pressure") is not None]
+    said = f"; somebody waited for a CPU {summary(values).p50:.0f} % of the time (median)" if values else ""
+    nice = series.header["machine"].get("nice", 0)
+    return said + (f"; cluster, operator and load had precedence over others' work (nice {nice})" if nice < 0 else "")
