@@ -36,6 +36,11 @@ def node_cluster() -> Iterator[Cluster]:
         async def install() -> None:
             async with connect(cluster.kubeconfig) as kube:
                 await install_crds(kube)
+                # What a killed run left in a cluster that was kept: this cluster's name is the tests' own.
+                namespaces = (await kube.get("/api/v1/namespaces")).raise_for_status().json()["items"]
+                for name in (item["metadata"]["name"] for item in namespaces):
+                    if name.startswith("e2e-"):
+                        await kube.delete(f"/api/v1/namespaces/{name}")
 
         asyncio.run(install())
         yield cluster

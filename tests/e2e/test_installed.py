@@ -46,7 +46,7 @@ async def installed(node_cluster: Cluster) -> AsyncIterator[str]:
 
 async def _alone(kube: httpx.AsyncClient) -> None:
     """Until the namespaces of an earlier run are empty; one that is in use means that there is another operator."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while items := (await kube.get(f"{GROUP}/crmintegrations")).raise_for_status().json()["items"]:
             assert items[0]["metadata"]["namespace"].startswith("e2e-"), "somebody else uses this cluster"
             await asyncio.sleep(0.2)
