@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 LEASE_NAME = "crm-operator"
 PAUSE_WORKERS = 2
+GAP_POLL = 0.1  # seconds
 #: Seconds that runs under way have to end after SIGTERM; below the pod's grace period.
 FINISH_WITHIN = 5.0
 
@@ -159,6 +160,7 @@ class Program:
             name="watch",
         )
         self._watching = True
+        group.create_task(self._close_gap(), name="second list")
         log.info("Working", extra={"integrations": self._cache.count("CrmIntegration")})
 
     async def _keep(self, lease: Lease) -> None:
@@ -167,6 +169,12 @@ class Program:
         except LeaseLost as lost:
             # At once: another may act from now on, and an orderly end takes seconds.
             die(str(lost), EXIT_LOST)
+
+    async def _close_gap(self) -> None:
+        """Nobody tells of what was deleted between our first list and Kopf's own, so list once more after Kopf has."""
+        while self._freshness.ready() is not None:  # noqa: ASYNC110 (written by another thread)
+            await asyncio.sleep(GAP_POLL)
+        await self._resync.first()
 
     def _in_background(self, key: Key) -> None:
         self._queue.add(key, background=True)
