@@ -56,6 +56,10 @@ if how.crash:
 broker = RedisBroker(
     url=where.redis_url,
     namespace=where.namespace,
+    # What a worker held when it was killed goes back to the queue when another one notices: here 30 s later, give or
+    # take one command in ten. With Dramatiq's own 60 s and one command in a thousand an idle queue waits for minutes.
+    heartbeat_timeout=30_000,
+    maintenance_chance=100_000,
     middleware=[*(middleware() for middleware in default_middleware), CurrentMessage(), SyncErrors(), Prometheus()],
 )
 dramatiq.set_broker(broker)
