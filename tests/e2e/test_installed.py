@@ -63,7 +63,11 @@ async def test_the_installed_operator_does_its_main_job_with_the_rights_it_has(
         await play(node_cluster, _scale_roll_back_and_pause, namespace=f"e2e-{uuid4().hex[:10]}", operator=None)
         assert "crm_" in (await operator.get("/metrics")).text
 
-    requests = [request for line in node_cluster.audit_log.open() if (request := _of_operator(line)) is not None]
+    requests = [
+        request
+        for line in node_cluster.audit_log.read_text().splitlines()
+        if (request := _of_operator(line)) is not None
+    ]
     assert len(requests) > 10
     # "Being terminated" is no lack of rights: tests of before may have left namespaces that end.
     refused = [
