@@ -6,14 +6,23 @@ names it (default test-api), so that two runs on one machine do not share one.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from dev.cluster import Cluster, down, up
+from dev.operator import OperatorProcess
+from tests.cluster import identity, stages
+from tests.cluster.audit import AuditLog
+from tests.cluster.identity import Identity
 from tests.cluster.kube import connect, install_crds
+from tests.cluster.scene import Scene
+from tests.redisserver import RedisServer
+
+ALLOW = ("127.0.0.1",)
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +58,58 @@ async def namespace(kube: httpx.AsyncClient) -> AsyncIterator[str]:
     created.raise_for_status()
     yield name
     await kube.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture(scope="session")
+def operator_identity(api_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    """The shipped account with the shipped rights: what the operator may do here is what it may do at a user's."""
+    return identity.install(api_cluster, tmp_path_factory.mktemp("identity"))
+
+
+@pytest.fixture(scope="session")
+def misbehaving_pods(api_cluster: Cluster) -> None:
+    """Templates may ask for pods that never get Ready, or crash; see stages.py."""
+    stages.teach(api_cluster)
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    """One for a module; tests do not share keys, since the key prefix is the namespace."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def operator(
+    api_cluster: Cluster, operator_identity: Identity, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """An operator of all namespaces while a module's tests run, and not longer: the others have their own, or none."""
+    audit = AuditLog.from_now(api_cluster, operator_identity.user)
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    with OperatorProcess(operator_identity.kubeconfig, log=log, allow_hosts=ALLOW) as process:
+        yield process
+    forbidden = [request for request in audit.requests() if request.forbidden]
+    assert not forbidden, f"the shipped rights do not suffice: {forbidden}"
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture
+def scene(kube: httpx.AsyncClient, namespace: str, redis_server: RedisServer, operator: OperatorProcess) -> Scene:
+    """A namespace with the module's operator and Redis."""
+    return Scene(kube, namespace, redis_server, operator.log)
+
+
+@pytest.fixture
+async def scenes(scene: Scene) -> AsyncIterator[Callable[[], Awaitable[Scene]]]:
+    """More namespaces like `scene`, for what runs side by side in one test."""
+    made: list[str] = []
+
+    async def another() -> Scene:
+        name = f"test-{uuid4().hex[:10]}"
+        made.append(name)
+        await scene.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        return replace(scene, namespace=name)
+
+    yield another
+    for name in made:
+        await scene.kube.delete(f"/api/v1/namespaces/{name}")

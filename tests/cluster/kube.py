@@ -111,6 +111,12 @@ async def watch_until(
             assert change["type"] in ("ADDED", "MODIFIED"), f"{name}: {change['type']} {last}"
             if holds(last):
                 return last
-    raise AssertionError(
-        f"{path}/{name} did not get there within {within_seconds} s; last seen: {json.dumps(last, indent=1)}"
-    )
+    raise AssertionError(f"{path}/{name} did not get there within {within_seconds} s; last seen:\n{_shown(last)}")
+
+
+def _shown(obj: Json | None) -> str:
+    """Without the bookkeeping of field managers, which hides what matters."""
+    if obj is None:
+        return "nothing"
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return yaml.safe_dump({**obj, "metadata": metadata}, sort_keys=False, width=160)

@@ -1,0 +1,61 @@
+"""The operator's user: the shipped ServiceAccount with the shipped rights, and a kubeconfig that holds its token."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from dev.cluster import Cluster
+
+BASE = Path(__file__).parents[2] / "manifests" / "base"
+NAMESPACE = "crm-operator-system"
+ACCOUNT = "crm-operator"
+USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the operator is in these tests."""
+
+    kubeconfig: Path
+    user: str = USER
+    namespace: str = NAMESPACE  # of its lease
+
+
+def install(cluster: Cluster, folder: Path) -> Identity:
+    """Apply the shipped account and rights, and write a kubeconfig into `folder`."""
+    cluster.run_kubectl("apply", "-f", str(BASE / "namespace.yaml"))
+    for name in ("service-account.yaml", "rbac.yaml"):
+        cluster.run_kubectl("apply", "--namespace", NAMESPACE, "-f", str(BASE / name))
+    token = cluster.run_kubectl("create", "token", ACCOUNT, "--namespace", NAMESPACE, "--duration", "3h").strip()
+    admin = yaml.safe_load(cluster.kubeconfig.read_text())
+    server = admin["clusters"][0]["cluster"]
+    if "certificate-authority" in server:
+        authority = (cluster.kubeconfig.parent / server["certificate-authority"]).read_bytes()
+        server = {"server": server["server"], "certificate-authority-data": base64.b64encode(authority).decode()}
+    name = "operator"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": server}],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
+    path = folder / "operator.kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(document))
+    return Identity(path)
+
+
+def granted() -> set[tuple[str, str, str]]:
+    """Every (verb, group, resource) of the shipped roles."""
+    return {
+        (verb, group, resource)
+        for document in yaml.safe_load_all((BASE / "rbac.yaml").read_text())
+        for rule in document.get("rules") or ()
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }

@@ -1,0 +1,214 @@
+"""A crash of the operator at any moment heals: the same end as without it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dev.operator import OperatorProcess
+from tests.cluster.identity import Identity
+from tests.cluster.kube import collection
+from tests.cluster.scene import (
+    Json,
+    Scene,
+    cond,
+    decisions,
+    image,
+    in_phase,
+    is_paused,
+    is_stable,
+    replicas,
+    rollout,
+    size,
+    version,
+)
+from tests.cluster.test_rollout import BAKING, DEAD_LETTERS, HOLDING, rolled_back
+from tests.redisserver import RedisServer
+
+pytestmark = pytest.mark.cluster
+
+ALLOW = ("127.0.0.1",)
+
+
+@pytest.fixture
+def mortal(operator_identity: Identity, namespace: str, tmp_path: Path) -> OperatorProcess:
+    """An operator of this namespace alone, not started."""
+    return OperatorProcess(
+        operator_identity.kubeconfig, log=tmp_path / "operator.log", namespaces=[namespace], allow_hosts=ALLOW
+    )
+
+
+@pytest.fixture
+def scene(kube: httpx.AsyncClient, namespace: str, redis_server: RedisServer, mortal: OperatorProcess) -> Scene:
+    """As elsewhere, with the mortal operator."""
+    return Scene(kube, namespace, redis_server, mortal.log)
+
+
+async def crash(operator: OperatorProcess) -> None:
+    """Kill -9 and start again; at once, as a supervisor would."""
+    operator.kill()
+    await asyncio.to_thread(operator.start)
+
+
+async def crash_at(operator: OperatorProcess, scene: Scene, *moments: Callable[[Json], object]) -> None:
+    """Crash as soon as each of `moments` is seen, in their order. One that has passed unseen is not waited for."""
+    for moment in moments:
+        await scene.until(moment, within=30)
+        await crash(operator)
+
+
+async def test_a_rollout_survives_a_crash_in_each_phase(mortal: OperatorProcess, scene: Scene) -> None:
+    slow = {"steps": [{"weight": 50, "hold": "2s"}], "bake": "2s", "progressDeadline": "60s"}
+    with mortal:
+        first = await scene.create(rollout=slow)
+        await crash_at(mortal, scene, lambda obj: rollout(obj).get("phase") in ("Promoting", "Stable"))
+        first = await scene.until(is_stable, within=30)
+        await scene.change(workers=version(2))
+        await crash_at(
+            mortal,
+            scene,
+            in_phase("Canary"),
+            lambda obj: rollout(obj)["phase"] != "Canary",
+            lambda obj: rollout(obj)["phase"] in ("Baking", "Stable"),
+        )
+        done = await scene.until(
+            lambda obj: is_stable(obj) and rollout(obj)["stableRevision"] != rollout(first)["stableRevision"], within=30
+        )
+        await scene.deployment_until(lambda obj: replicas(2)(obj) and image(obj).endswith(":2"))
+        await scene.gone(f"{scene.deployments}/hubspot-canary")
+    told = [what for what in decisions(done) if what != "Scaled"]
+    for what in ("RolloutStarted", "Promoted", "Baking", "Completed"):
+        assert told.count(what) == (2 if what == "Completed" else 1), f"{what} was decided twice or never: {told}"
+
+
+async def test_a_hold_goes_on_at_the_right_second_after_a_crash(mortal: OperatorProcess, scene: Scene) -> None:
+    with mortal:
+        await scene.settled(rollout=HOLDING)
+        await scene.change(workers=version(2))
+        before = await scene.until(lambda obj: in_phase("Canary")(obj) and "stepStartTime" in rollout(obj))
+        canary = await scene.deployment_until(replicas(1), "hubspot-canary")
+        await crash(mortal)
+        # The first thing that the new process decides is that there is nothing to do.
+        await scene.change(scaling={"minReplicas": 4})
+        after = await scene.until(lambda obj: in_phase("Canary")(obj) and obj["status"]["workers"]["desired"] == 4)
+        assert rollout(after)["stepStartTime"] == rollout(before)["stepStartTime"]
+        now = await scene.deployment_until(replicas(2), "hubspot-canary")
+        assert now["metadata"]["uid"] == canary["metadata"]["uid"]
+
+
+async def test_rollbacks_survive_a_crash(mortal: OperatorProcess, scene: Scene) -> None:
+    with mortal:
+        await asyncio.gather(
+            scene.settled("canary", rollout=HOLDING, guards=DEAD_LETTERS),
+            scene.settled("baking", rollout=BAKING, guards=DEAD_LETTERS),
+        )
+        await asyncio.gather(scene.change("canary", workers=version(2)), scene.change("baking", workers=version(2)))
+        await asyncio.gather(
+            scene.until(in_phase("Canary"), "canary"),
+            scene.until(in_phase("Baking"), "baking", within=30),
+            scene.deployment_until(replicas(1), "canary-canary"),
+        )
+        # The damage is done while nobody looks, and once more while it is repaired.
+        mortal.kill()
+        scene.dead_letter(1, "canary")
+        scene.dead_letter(1, "baking")
+        await asyncio.to_thread(mortal.start)
+        await scene.until(lambda obj: rollout(obj)["phase"] in ("RollingBack", "RolledBack"), "baking")
+        await crash(mortal)
+
+        async def back(name: str) -> None:
+            obj = await scene.until(rolled_back, name, within=30)
+            assert decisions(obj).count("RolledBack") == 1
+            await scene.deployment_until(lambda item: replicas(2)(item) and image(item).endswith(":1"), name)
+
+        await asyncio.gather(back("canary"), back("baking"), scene.gone(f"{scene.deployments}/canary-canary"))
+
+
+async def test_a_pause_survives_a_crash(mortal: OperatorProcess, scene: Scene) -> None:
+    with mortal:
+        await scene.settled()
+        await scene.deployment_until(replicas(2))
+        slow, _ = await scene.workers()
+        path = f"{scene.pods}/{slow['metadata']['name']}"
+        await scene.patch(path, {"metadata": {"finalizers": ["crm-tests/drains"]}})
+        await scene.pause()
+        await scene.until(lambda obj: cond(obj, "Paused").get("reason") == "Pausing")
+        await crash(mortal)
+        assert not is_paused(await scene.get())
+        await scene.patch(path, {"metadata": {"finalizers": None}})
+        await scene.until(is_paused)
+        # Lifted while nobody looks.
+        mortal.kill()
+        await scene.lift()
+        await asyncio.to_thread(mortal.start)
+        await scene.deployment_until(replicas(2))
+        resumed = await scene.until(is_stable)
+        assert decisions(resumed).count("Pausing") == decisions(resumed).count("Resumed") == 1
+
+
+async def test_what_users_did_while_no_operator_ran_is_done_at_its_start(mortal: OperatorProcess, scene: Scene) -> None:
+    with mortal:
+        await asyncio.gather(scene.settled(), scene.settled("zoho", provider="zoho"))
+        await asyncio.gather(scene.deployment_until(replicas(2)), scene.deployment_until(replicas(2), "zoho"))
+    scene.enqueue(40)
+    await scene.patch(
+        f"{scene.deployments}/hubspot",
+        {"spec": {"template": {"spec": {"containers": [{"name": "worker", "image": "localhost/evil:1"}]}}}},
+    )
+    await scene.delete(f"{collection('crmintegrations', scene.namespace)}/zoho")
+    await scene.create("odoo", provider="odoo")
+    mortal.start()
+    try:
+        await asyncio.gather(
+            scene.deployment_until(lambda obj: replicas(4)(obj) and image(obj).endswith(":1")),
+            scene.deployment_until(replicas(2), "odoo"),
+            scene.gone(f"{scene.deployments}/zoho"),
+        )
+    finally:
+        mortal.stop()
+
+
+async def test_of_two_operators_one_acts_and_the_other_takes_over(
+    kube: httpx.AsyncClient,
+    namespace: str,
+    redis_server: RedisServer,
+    operator_identity: Identity,
+    tmp_path: Path,
+) -> None:
+    def operator(name: str) -> OperatorProcess:
+        return OperatorProcess(
+            operator_identity.kubeconfig,
+            log=tmp_path / f"{name}.log",
+            namespaces=[namespace],
+            allow_hosts=ALLOW,
+            lease_namespace=operator_identity.namespace,
+        )
+
+    def works(name: str) -> bool:
+        return " Working" in (tmp_path / f"{name}.log").read_text()
+
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{operator_identity.namespace}/leases"
+    scene = Scene(kube, namespace, redis_server, tmp_path / "second.log")
+    with operator("first") as first, operator("second") as second:
+
+        def held_by(process: OperatorProcess) -> Callable[[Json], object]:
+            return lambda obj: str(obj["spec"]["holderIdentity"]).endswith(f"-{process.pid}")
+
+        await scene.settled()
+        assert works("first")
+        assert not works("second"), "a standby neither lists nor watches"
+        assert second.probe("/readyz")[0] == 200
+        first.kill()
+        await scene._watch(lease, "crm-operator", held_by(second), 40)
+        scene.enqueue(40)
+        await scene.deployment_until(replicas(4))
+        # A holder that ends in order lets go at once; the next need not wait for the lease to expire.
+        with operator("third") as third:
+            second.stop()
+            await scene._watch(lease, "crm-operator", held_by(third), 6)
+            scene.work_off()
+            await scene.deployment_until(replicas(2))
+            assert size(await scene.deployment()) == 2
+    await kube.delete(f"{lease}/crm-operator")

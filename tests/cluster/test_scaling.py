@@ -1,0 +1,82 @@
+"""The size of the workers from a real queue."""
+
+from datetime import datetime
+
+import dramatiq
+import pytest
+from dramatiq.brokers.redis import RedisBroker
+
+from tests.cluster.scene import Scene, cond, is_stable, queue_of, replicas, says, size, wants, workers
+from tests.redisserver import RedisServer
+
+pytestmark = pytest.mark.cluster
+
+FROM_ZERO = {"minReplicas": 0, "maxReplicas": 5, "backlogPerReplica": 10, "scaleDownAfter": "2s"}
+
+
+async def test_workers_follow_the_jobs_that_dramatiq_enqueues(scene: Scene) -> None:
+    await scene.settled(scaling=FROM_ZERO)
+    assert size(await scene.deployment()) == 0
+    broker = RedisBroker(url=scene.server.url, namespace=scene.namespace)
+
+    sync = dramatiq.Actor(
+        print, broker=broker, actor_name="sync", queue_name=queue_of("hubspot"), priority=0, options={}
+    )
+    for _ in range(21):
+        sync.send()
+    await scene.deployment_until(replicas(3))
+    scene.enqueue(100)
+    told = await scene.until(says("Scaled", "False", "AtMaximum"))
+    assert "maxReplicas is 5" in cond(told, "Scaled")["message"]
+    await scene.deployment_until(replicas(5))
+    scene.work_off()
+    await scene.deployment_until(replicas(0))
+    await scene.until(wants(0))
+    notes = [event["note"] for event in await scene.events() if event["reason"] == "Scaled"]
+    assert any("(5 -> 0)" in note for note in notes), notes
+    broker.close()
+
+
+async def test_bounds_hold_and_may_be_changed(scene: Scene) -> None:
+    await scene.settled(scaling={**FROM_ZERO, "minReplicas": 1})
+    await scene.deployment_until(replicas(1))
+    await scene.change(scaling={"minReplicas": 3})
+    await scene.deployment_until(replicas(3))
+    scene.enqueue(100)
+    await scene.deployment_until(replicas(5))
+    await scene.change(scaling={"minReplicas": 1, "maxReplicas": 2})
+    await scene.deployment_until(replicas(2))
+    await scene.change(scaling={"backlogPerReplica": None, "drainTarget": "10s", "jobDuration": "100ms"})
+    # 100 jobs of 0.1 s on 8 at once: one worker is enough for 10 s.
+    await scene.deployment_until(replicas(1))
+
+
+async def test_an_outage_of_the_queue_holds_the_size(scene: Scene) -> None:
+    with RedisServer() as server:
+        queue = {"url": server.url, "namespace": scene.namespace, "names": [queue_of("hubspot")]}
+        own = Scene(scene.kube, scene.namespace, server, scene.log)
+        own.enqueue(30)
+        await own.settled(queue=queue, scaling={**FROM_ZERO, "scaleDownAfter": "4s"})
+        await own.deployment_until(replicas(3))
+        server.stop()
+        lost = await own.until(says("QueueReachable", "False", "ConnectionRefused"))
+        assert "spec.queue.url" in cond(lost, "QueueReachable")["message"]
+        assert "check that Redis runs" in cond(lost, "QueueReachable")["message"]
+        assert says("Scaled", "Unknown", "QueueUnread")(lost)
+        assert workers(lost)["desired"] == 3
+        # A hand-made change does not become the size that is held.
+        await own.patch(f"{own.deployments}/hubspot", {"spec": {"replicas": 1}})
+        await own.deployment_until(replicas(3))
+        server.start()
+        # It comes back empty, which says nothing about the work to come.
+        back = await own.until(says("QueueReachable", "True", "Read"))
+        assert workers(back)["desired"] == 3
+        assert "going down slowly" in cond(back, "Scaled")["message"]
+        down = await own.until(wants(0))
+        since = {item["what"]: item["time"] for item in down["status"]["decisions"]}
+        assert seconds_between(since["QueueRead"], since["Scaled"]) >= 3.5
+        assert is_stable(down)
+
+
+def seconds_between(first: str, second: str) -> float:
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()
