@@ -116,7 +116,7 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
 
 def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: bool) -> Verdict:
     """One value for both versions: what began after the rollout began is the release's."""
-    reading = evidence.overall
+    reading = evidence.overall if on_trial else _of_those_who_work(world, evidence)
     if isinstance(reading, Unknown):
         if reading.reason == NO_PODS and not on_trial:
             return Verdict(
@@ -131,6 +131,17 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: 
     blame: Blame = "revision" if started is not None and began >= started else "provider"
     when = "after the rollout began" if blame == "revision" else "before the rollout began"
     return _verdict(guard, reading, state, blame=blame, where=f"since {began:%H:%M:%S}, {when}")
+
+
+def _of_those_who_work(world: World, evidence: Evidence) -> Reading | Unknown:
+    """Without a release on trial: the stable version's value, where versions can be told apart.
+
+    What a version did that was rolled back, or replaced, stays in the window and says nothing of the one that works.
+    """
+    rollout = world.status.rollout
+    if rollout is None or not evidence.by_revision:
+        return evidence.overall
+    return evidence.by_revision.get(rollout.stable_revision or "", evidence.overall)
 
 
 def _state(guard: Guard, reading: Reading) -> GuardState:

@@ -107,9 +107,9 @@ def rolling(workload: Workload | None) -> str:
         return "the workers are being created"
     stuck = next((pod for pod in workload.pods if pod.waiting_reason and not pod.terminating), None)
     detail = f"; {stuck.name}: {stuck.waiting_reason}" if stuck is not None else ""
-    return (
-        f"{min(workload.ready, workload.updated)} of {workload.replicas} workers of the new version are Ready{detail}"
-    )
+    # By revision: in a rolling update the Deployment's own count of Ready pods is mostly the old version's.
+    new = sum(pod.ready and not pod.terminating and pod.revision == workload.revision for pod in workload.pods)
+    return f"{new} of {workload.replicas} workers of the new version are Ready{detail}"
 
 
 def pods_of(workload: Workload | None) -> tuple[Pod, ...]:

@@ -103,6 +103,12 @@ def test_a_breach_in_steady_state_blames_the_provider() -> None:
     assert judged(a_world(evidence={"sync-errors": evidence(good=11)})).blame == "provider"
 
 
+@pytest.mark.parametrize("phase", [RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK, RolloutPhase.STABLE])
+def test_what_a_rolled_back_version_did_is_not_held_against_the_one_that_works(phase: RolloutPhase) -> None:
+    left = Evidence(by_revision={"aaaaaaaaaaaaaaaa": read(0)}, overall=read(30))
+    assert judged(a_world(status=a_status(a_rollout(phase)), evidence={"sync-errors": left})).state is GuardState.OK
+
+
 def test_a_guard_without_pods_is_inactive_in_steady_state() -> None:
     nothing = Evidence(overall=Unknown("no pods", "NoPods"))
     assert judged(a_world(evidence={"sync-errors": nothing})).state is GuardState.INACTIVE

@@ -170,6 +170,11 @@ def test_a_decision_is_written_at_once() -> None:
     assert written(steady(), evidence={"sync-errors": evidence(good=11)}) == "decision"
 
 
+def test_workers_that_are_all_there_are_said_at_once() -> None:
+    waiting = steady(stable=a_workload(10, ready=9))
+    assert written(waiting, stable=a_workload(10)) == "decision"
+
+
 def test_live_numbers_wait_for_their_turn() -> None:
     assert written(steady(), queue=a_queue(50, peak=100)) is None
     assert written(steady(), queue=a_queue(50, peak=100), now=NOW + 15 * SECOND) == "live numbers"
