@@ -147,14 +147,19 @@ async def test_a_guard_takes_back_a_promoted_version(scene: Scene) -> None:
 async def test_without_rollback_a_critical_guard_only_holds(scene: Scene) -> None:
     await scene.settled(
         scaling=FOUR,
-        rollout={**HOLDING, "steps": [{"weight": 50, "hold": "1s"}]},
+        rollout={**HOLDING, "steps": [{"weight": 50, "hold": "0s"}]},
         guards=DEAD_LETTERS,
         onCritical={"rollback": False},
     )
     scene.dead_letter(1)
     await scene.until(lambda obj: condition(obj, "Ready") == "False")
     await scene.change(workers=version(2))
-    held = await scene.until(lambda obj: "guard dead-letters" in str(rollout(obj).get("reason")))
+    await scene.until(lambda obj: in_phase("Canary")(obj) and "stepStartTime" in rollout(obj))
+    # The hold is no time at all: only the guard keeps the canary where it is, pass after pass.
+    for count in (5, 6):
+        await scene.change(scaling={"minReplicas": count, "maxReplicas": count})
+        await scene.deployment_until(replicas(3 if count == 6 else 2))
+    held = await scene.get()
     assert rollout(held)["phase"] == "Canary"
     assert cond(held, "Ready")["reason"] == "GuardCritical"
     with scene.server.client() as client:
@@ -235,6 +240,7 @@ async def test_versions_that_never_get_ready_are_taken_back_at_the_deadline(scen
     async def back(name: str) -> None:
         obj = await scene.until(rolled_back, name, within=40)
         assert "rollout.progressDeadline" in rollout(obj)["reason"]
+        assert "0 of " in rollout(obj)["reason"], "old workers that are Ready are no new ones"
         await scene.deployment_until(lambda item: replicas(2)(item) and image(item).endswith(":1"), name)
 
     async def stays() -> None:
@@ -243,7 +249,7 @@ async def test_versions_that_never_get_ready_are_taken_back_at_the_deadline(scen
         assert cond(obj, "Ready")["status"] == "False"
         assert size(await scene.deployment("first")) == 2
         # A good version gets it going.
-        await scene.change("first", workers=version(3))
+        await scene.create("first", workers=version(3), rollout=canary)
         await scene.until(is_stable, "first")
 
     await asyncio.gather(back("with-canary"), back("straight"), stays())
