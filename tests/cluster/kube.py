@@ -1,5 +1,6 @@
 """A plain HTTP client of the API server under test, and the few calls that all cluster tests share."""
 
+import asyncio
 import base64
 import json
 import ssl
@@ -75,7 +76,20 @@ async def install_crds(kube: httpx.AsyncClient) -> list[httpx.Response]:
         assert answer.is_success, answer.text
         answers.append(answer)
         await watch_until(kube, CRD_COLLECTION, name, is_established, within_seconds=30)
+        await _until_served(kube, crd)
     return answers
+
+
+async def _until_served(kube: httpx.AsyncClient, crd: Json) -> None:
+    """Established comes a moment before the storage is ready; until then the API server answers 429 and when to ask."""
+    spec = crd["spec"]
+    path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+    for _ in range(150):
+        answer = await kube.get(path)
+        if answer.status_code not in (404, 429):
+            break
+        await asyncio.sleep(0.2)
+    assert answer.is_success, answer.text
 
 
 def is_established(crd: Json) -> bool:

@@ -4,7 +4,8 @@ Only a real value can breach. Called by decide on every pass; rollout.py and hea
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Literal
 
 from crm_operator.api.duration import render
@@ -18,6 +19,13 @@ Blame = Literal["revision", "provider"]
 #: Half, because small counts scatter: 12 errors on one side and 6 on the other are one bad provider, more often than
 #: not.
 SHARED_FAULT = 0.5
+
+#: A provider that was to blame stays so until stable has had clearly less than the canary for a while: when an outage
+#: ends, the two versions' last errors leave the window at different moments.
+CLEARLY_LESS = 0.1
+CLEAR_FOR = timedelta(seconds=5)
+#: ... or for this share of the window, whichever is longer.
+CLEAR_SHARE = 0.05
 
 #: A reason that the pod source gives when no pod of a side exists; nothing runs, so nothing can be judged.
 NO_PODS = "NoPods"
@@ -35,6 +43,7 @@ class Verdict:
     threshold: float | None = None  # the one crossed, else the lowest there is
     samples: int | None = None
     blame: Blame | None = None  # of Critical only
+    stable_clear: bool = False  # of Critical with the provider to blame: stable does clearly better by now
     message: str  # why, with numbers
 
     @property
@@ -100,10 +109,15 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     state = _state(guard, mine)
     beside = f", {_shown(guard, other)} on stable" if isinstance(other, Reading) else ", stable not read"
     if state is GuardState.CRITICAL:
-        shared = isinstance(other, Reading) and _shares_fault(guard, mine, other)
-        return _verdict(
-            guard, mine, state, blame="provider" if shared else "revision", where=f"on the new version{beside}"
-        )
+        where = f"on the new version{beside}"
+        if isinstance(other, Reading) and _shares_fault(guard, mine, other):
+            return _verdict(guard, mine, state, blame="provider", where=where)
+        if (was := _blamed_on_provider(world, guard)) is not None:
+            clear = isinstance(other, Reading) and not _shares_fault(guard, mine, other, share=CLEARLY_LESS)
+            if not clear or not _clear_for_long(world, guard, was):
+                held = _verdict(guard, mine, state, blame="provider", where=f"{where}, since an outage of both")
+                return replace(held, stable_clear=clear)
+        return _verdict(guard, mine, state, blame="revision", where=where)
     stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
     # The new version is below the limit only because it has fewer pods: the provider is down for both. When it clearly
     # does better, it is the cure, and holding it would keep the trouble.
@@ -144,6 +158,12 @@ def _of_those_who_work(world: World, evidence: Evidence) -> Reading | Unknown:
     return evidence.by_revision.get(rollout.stable_revision or "", evidence.overall)
 
 
+def _clear_time(verdict: Verdict, was: GuardStatus | None, now: datetime) -> datetime | None:
+    if not verdict.stable_clear:
+        return None
+    return was.stable_clear_time if was is not None and was.stable_clear_time is not None else now
+
+
 def _state(guard: Guard, reading: Reading) -> GuardState:
     for threshold, state in ((guard.critical, GuardState.CRITICAL), (guard.warning, GuardState.WARNING)):
         if threshold is None or not reading.value > threshold.above:
@@ -155,11 +175,28 @@ def _state(guard: Guard, reading: Reading) -> GuardState:
     return GuardState.OK
 
 
-def _shares_fault(guard: Guard, mine: Reading, other: Reading) -> bool:
+def _shares_fault(guard: Guard, mine: Reading, other: Reading, *, share: float = SHARED_FAULT) -> bool:
     """Whether stable fails just as much: the provider is down, and a rollback would not help."""
     if guard.reduce is Reduce.INCREASE:
-        return other.value / other.samples >= SHARED_FAULT * (mine.value / mine.samples)
-    return other.value >= SHARED_FAULT * mine.value
+        return other.value / other.samples >= share * (mine.value / mine.samples)
+    return other.value >= share * mine.value
+
+
+def _blamed_on_provider(world: World, guard: Guard) -> GuardStatus | None:
+    """The guard as recorded, if it is Critical already and the provider was to blame."""
+    return next(
+        (
+            was
+            for was in world.status.guards
+            if was.name == guard.name and was.state is GuardState.CRITICAL and was.blame == "provider"
+        ),
+        None,
+    )
+
+
+def _clear_for_long(world: World, guard: Guard, was: GuardStatus) -> bool:
+    needed: timedelta = max(CLEAR_FOR, (guard.window or timedelta()) * CLEAR_SHARE)
+    return was.stable_clear_time is not None and world.now - was.stable_clear_time >= needed
 
 
 def _verdict(
@@ -215,6 +252,7 @@ def recorded(verdicts: Sequence[Verdict], world: World) -> list[GuardStatus]:
                 blame=verdict.blame,
                 samples=verdict.samples,
                 since=was.since if was is not None and was.state == verdict.state else world.now,
+                stable_clear_time=_clear_time(verdict, was, world.now),
                 message=verdict.message,
             )
         )

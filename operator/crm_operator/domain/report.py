@@ -102,7 +102,7 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
         status.sync,
         [(d.time.replace(microsecond=0), d.what, d.from_, d.to) for d in status.decisions],
         [(c.type, c.status, c.reason, c.observed_generation) for c in status.conditions],
-        [(g.name, g.state, g.blame) for g in status.guards],
+        [(g.name, g.state, g.blame, g.stable_clear_time) for g in status.guards],
         None
         if workers is None
         else (workers.desired, workers.stable, workers.canary, workers.ready == workers.desired),

@@ -99,6 +99,43 @@ def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:
         assert judged(world).blame == blame
 
 
+def an_outage_that_ends(*, good: float, clear_for: float | None) -> World:
+    """Critical on the new version, the provider was to blame; stable's errors have left the window down to `good`."""
+    clear = None if clear_for is None else NOW - timedelta(seconds=clear_for)
+    was = GuardStatus(
+        name="sync-errors", state=GuardState.CRITICAL, blame="provider", since=NOW, stable_clear_time=clear
+    )
+    return a_canary_world(
+        status=a_status(a_rollout(RolloutPhase.CANARY), guards=[was]),
+        evidence={"sync-errors": evidence(new=18, good=good)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("good", "clear_for", "blame", "clear"),
+    [
+        pytest.param(5, None, "provider", False, id="stable's errors leave the window first"),
+        pytest.param(1, None, "provider", True, id="stable is clear from now on"),
+        pytest.param(1, 14, "provider", True, id="not for long enough"),
+        pytest.param(5, 14, "provider", False, id="clear no more"),
+        pytest.param(1, 15, "revision", False, id="the new version goes on failing alone"),
+    ],
+)
+def test_the_end_of_an_outage_does_not_turn_the_blame(
+    good: float, clear_for: float | None, blame: str, clear: bool
+) -> None:
+    verdict = judged(an_outage_that_ends(good=good, clear_for=clear_for))
+    assert (verdict.state, verdict.blame, verdict.stable_clear) == (GuardState.CRITICAL, blame, clear)
+
+
+def test_since_when_stable_is_clear_is_remembered() -> None:
+    world = an_outage_that_ends(good=1, clear_for=None)
+    (first,) = recorded(evaluate(world), world)
+    assert first.stable_clear_time == NOW
+    later = an_outage_that_ends(good=1, clear_for=10)
+    assert recorded(evaluate(later), later)[0].stable_clear_time == NOW - timedelta(seconds=10)
+
+
 def test_a_breach_in_steady_state_blames_the_provider() -> None:
     assert judged(a_world(evidence={"sync-errors": evidence(good=11)})).blame == "provider"
 

@@ -144,6 +144,11 @@ class GuardStatus(ApiModel):
     )
     samples: int | None = Field(default=None, description="Pods or readings that the value rests on.")
     since: Timestamp = Field(description="When the state last changed.")
+    stable_clear_time: Timestamp | None = Field(
+        default=None,
+        description="Of Critical with the provider to blame: since when the stable version does clearly better. "
+        "When that lasts, the release is to blame after all.",
+    )
     message: Text | None = Field(default=None, description="Why, when the state needs a word.")
 
 
