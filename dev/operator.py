@@ -74,7 +74,11 @@ class OperatorProcess:
                 env=environment,
             )
         if wait:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except OperatorFailed:
+                self.kill()  # nobody else will: a context whose start fails is not left
+                raise
         return self
 
     def wait_ready(self, within: float = READY_WITHIN) -> None:

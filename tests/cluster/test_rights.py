@@ -22,10 +22,6 @@ KEPT = 10
 UNSEEN = {
     # Server-side apply of something new is a patch there, and the API server asks for this right as well.
     ("create", "apps", "deployments"),
-    # Nothing gets these one by one: they come from lists and watches.
-    ("get", "crm.agoralia.app", "crmintegrations"),
-    ("get", "crm.agoralia.app", "syncpauses"),
-    ("get", "", "pods"),
 }
 
 

@@ -75,15 +75,15 @@ def test_the_operator_is_granted_exactly_this() -> None:
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    read = {"get", "list", "watch"}
+    watch = {"list", "watch"}
     assert rules == {
-        ("crm.agoralia.app", "crmintegrations"): read,
-        ("crm.agoralia.app", "syncpauses"): read,
+        ("crm.agoralia.app", "crmintegrations"): watch,
+        ("crm.agoralia.app", "syncpauses"): watch,
         ("crm.agoralia.app", "crmintegrations/status"): {"patch"},
         ("crm.agoralia.app", "syncpauses/status"): {"patch"},
-        ("apps", "deployments"): read | {"create", "patch", "delete"},
+        ("apps", "deployments"): watch | {"get", "create", "patch", "delete"},
         ("apps", "controllerrevisions"): {"get", "list", "create", "delete"},
-        ("", "pods"): read,
+        ("", "pods"): watch,
         ("", "secrets"): {"get"},
         ("events.k8s.io", "events"): {"create"},
         ("coordination.k8s.io", "leases"): {"get", "create", "update"},

@@ -10,8 +10,10 @@ from crm_operator.controller.kube import DEPLOYMENTS, Conflict, Kube, KubeError,
 from crm_operator.controller.render import TemplateError, deployment, deployment_name, is_owned, name_taken
 from crm_operator.domain.world import Template, TemplateRefused, Unknown
 
-#: A refused template is asked about again after this: the cause may lie outside it (admission, quota, RBAC).
-RETRY = timedelta(seconds=30)
+#: A refused template is asked about again: the cause may lie outside it (admission, quota, RBAC). First after this,
+#: then later and later, since a wrong template stays wrong.
+RETRY = timedelta(seconds=5)
+LONGEST_RETRY = timedelta(minutes=30)
 
 
 class TemplateChecks:
@@ -19,20 +21,24 @@ class TemplateChecks:
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
-        self._refused: dict[str, tuple[str, TemplateRefused]] = {}  # by the integration's uid: revision, verdict
+        # By the integration's uid: revision, verdict, and the pause before it is asked about again.
+        self._refused: dict[str, tuple[str, TemplateRefused, timedelta]] = {}
 
     async def verdict(
         self, integration: Object, revision: str, template: Template, now: datetime
     ) -> TemplateRefused | Unknown | None:
         """None: it would be taken."""
         uid = integration["metadata"]["uid"]
+        pause = RETRY
         if uid in self._refused:
-            seen, verdict = self._refused[uid]
-            if seen == revision and verdict.retry_at is not None and now < verdict.retry_at:
-                return verdict
-        answer = await self._ask(integration, revision, template, now)
+            seen, verdict, paused = self._refused[uid]
+            if seen == revision:
+                if verdict.retry_at is not None and now < verdict.retry_at:
+                    return verdict
+                pause = min(2 * paused, LONGEST_RETRY)
+        answer = await self._ask(integration, revision, template, now + pause)
         if isinstance(answer, TemplateRefused):
-            self._refused[uid] = (revision, answer)
+            self._refused[uid] = (revision, answer, pause)
         else:
             self._refused.pop(uid, None)
         return answer
@@ -41,7 +47,7 @@ class TemplateChecks:
         self._refused.pop(uid, None)
 
     async def _ask(
-        self, integration: Object, revision: str, template: Template, now: datetime
+        self, integration: Object, revision: str, template: Template, retry_at: datetime
     ) -> TemplateRefused | Unknown | None:
         metadata = integration["metadata"]
         try:
@@ -61,7 +67,7 @@ class TemplateChecks:
             if await self._is_foreign(integration):
                 # Its selector, not our template, is what the API server dislikes.
                 return Unknown(name_taken(metadata["name"]), "NameTaken")
-            return TemplateRefused(_their_words(error.message), retry_at=now + RETRY)
+            return TemplateRefused(_their_words(error.message), retry_at=retry_at)
         except NotFound as error:
             return Unknown(f"the API server has no Deployments: {error}", "Unavailable")
         except KubeError as error:

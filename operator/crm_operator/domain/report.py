@@ -18,6 +18,8 @@ LIVE_INTERVAL = timedelta(seconds=15)
 #: A number matters when it moved by this share of the larger one; from and to zero always.
 ENOUGH = 0.1
 MAX_DECISIONS = 10
+#: Of them in a row about scaling.
+MAX_SCALED = 3
 
 _DIGITS = re.compile(r"[0-9][0-9.:]*")
 
@@ -61,13 +63,15 @@ def _queue(found: Findings) -> QueueStatus | None:
 
 
 def _append(before: list[Decision], new: Iterable[Decision]) -> list[Decision]:
-    """The last decisions. Scaling in a row is one entry, so that it does not push a rollback out of sight."""
+    """The last decisions. Scaling in a row is kept short, so that it does not push a rollback out of sight."""
     result = list(before)
     for decision in new:
-        if result and result[-1].what == decision.what == "Scaled":
-            decision = decision.model_copy(update={"from_": result.pop().from_})
-            if decision.from_ == decision.to:
-                continue
+        if (
+            decision.what == "Scaled"
+            and all(d.what == "Scaled" for d in result[-MAX_SCALED:])
+            and len(result) >= MAX_SCALED
+        ):
+            del result[-MAX_SCALED]
         result.append(decision)
     return result[-MAX_DECISIONS:]
 

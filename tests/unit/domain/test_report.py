@@ -194,11 +194,15 @@ def test_a_new_generation_is_always_written() -> None:
     assert written(steady(), generation=3) == "decision"
 
 
-def test_decisions_are_the_last_ten_and_scaling_is_one_of_them() -> None:
+def test_scaling_in_a_row_is_three_of_the_last_decisions() -> None:
     stored = status(steady())
     for backlog in range(110, 200, 10):
         stored = status(steady(status=stored, queue=a_queue(backlog)))
-    assert [(d.what, d.from_, d.to) for d in stored.decisions] == [("Scaled", "10", "19")]
+    assert [(d.what, d.from_, d.to) for d in stored.decisions] == [
+        ("Scaled", "16", "17"),
+        ("Scaled", "17", "18"),
+        ("Scaled", "18", "19"),
+    ]
 
 
 def test_a_status_always_fits_its_own_schema() -> None:
