@@ -135,7 +135,7 @@ async def test_a_provider_that_fails_both_versions_holds_the_release_and_is_blam
         seen = await scene.status_when(lambda status: status["rollout"].get("stepStartTime") is not None, within=90)
         v2 = seen["rollout"]["canaryRevision"]
         async with scene.record_integration() as told:
-            scene.hubspot.fail_with(500, seconds=6)
+            scene.hubspot.fail_with(500, seconds=12)
             status = await scene.status_when(lambda status: status["guards"][0]["state"] == "Critical")
             assert status["guards"][0]["blame"] == "provider"
             assert status["phase"] == "Degraded"

@@ -20,6 +20,10 @@ Blame = Literal["revision", "provider"]
 #: not.
 SHARED_FAULT = 0.5
 
+#: Stable's newest sample may be this much older than the canary's to be compared with it. In the first second of an
+#: outage of both, the side that was read last has all the errors.
+SAME_MOMENT = timedelta(milliseconds=250)
+
 #: A provider that was to blame stays so until stable has had clearly less than the canary for a while: when an outage
 #: ends, the two versions' last errors leave the window at different moments.
 CLEARLY_LESS = 0.1
@@ -112,6 +116,11 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
         where = f"on the new version{beside}"
         if isinstance(other, Reading) and _shares_fault(guard, mine, other):
             return _verdict(guard, mine, state, blame="provider", where=where)
+        if isinstance(other, Reading) and other.at < mine.at - SAME_MOMENT:
+            # Stable's next sample, or its staleness, is at most seconds away, and settles it.
+            return _verdict(
+                guard, mine, GuardState.WARNING, where=f"{where}, which is read again before anybody is blamed"
+            )
         if (was := _blamed_on_provider(world, guard)) is not None:
             clear = isinstance(other, Reading) and not _shares_fault(guard, mine, other, share=CLEARLY_LESS)
             if not clear or not _clear_for_long(world, guard, was):
@@ -204,7 +213,7 @@ def _verdict(
 ) -> Verdict:
     crossed = {GuardState.CRITICAL: guard.critical, GuardState.WARNING: guard.warning}.get(state)
     threshold = crossed.above if crossed is not None else _lowest(guard)
-    sign = ">" if crossed is not None else "<="
+    sign = ">" if threshold is not None and reading.value > threshold else "<="
     parts = [f"{_shown(guard, reading)} {sign} {_number(threshold)}"]
     if guard.window is not None:
         parts.append(f"in {render(guard.window)}")

@@ -1,5 +1,6 @@
 """What each guard says, and whom it blames."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -97,6 +98,21 @@ def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:
             evidence={"dead": Evidence(overall=read(3))},
         )
         assert judged(world).blame == blame
+
+
+@pytest.mark.parametrize(
+    ("behind_ms", "state"),
+    [
+        pytest.param(0, GuardState.CRITICAL, id="read at the same moment"),
+        pytest.param(250, GuardState.CRITICAL, id="read in the same round"),
+        pytest.param(251, GuardState.WARNING, id="stable is to be read again first"),
+    ],
+)
+def test_nobody_is_blamed_before_both_sides_were_read(behind_ms: int, state: GuardState) -> None:
+    """In the first second of an outage of both, the side that was read last has all the errors."""
+    earlier = replace(read(2), at=NOW - timedelta(milliseconds=behind_ms))
+    sides = Evidence(by_revision={NEW: read(25), "aaaaaaaaaaaaaaaa": earlier}, overall=read(27))
+    assert judged(a_canary_world(evidence={"sync-errors": sides})).state is state
 
 
 def an_outage_that_ends(*, good: float, clear_for: float | None) -> World:

@@ -21,9 +21,6 @@ _STALE_INTERVALS, _STALE_LEAST = 3, timedelta(seconds=3)
 #: A pod that hangs is asked at least this often, in seconds.
 _LONGEST_REST = 30.0
 
-#: News of one round is told together, in seconds: pods answer within milliseconds of each other, unless one hangs.
-_TOGETHER = 0.03
-
 #: What the newest scrape of a pod said; equal ones are no news.
 _Said = tuple[str, Unknown | tuple[tuple[str, Sample | Unknown], ...]]
 
@@ -51,8 +48,6 @@ class WatchedPods:
         self._uids = {target.uid for target in source.targets}
         self._resting: dict[str, _Rest] = {}
         self._just_changed = False
-        self._asked: set[str] = set()  # uids of pods that have not answered yet
-        self._telling: asyncio.TimerHandle | None = None
         self._health: Unknown | None = None
         self._ended = False
         self._wake = asyncio.Event()
@@ -97,53 +92,40 @@ class WatchedPods:
         )
 
     async def run(self, scraper: Scraper, *, running: asyncio.Semaphore, share: int) -> None:
-        """Round after round until `end`. `running` bounds the scrapes of all integrations, `share` those of this.
-
-        A round does not wait for the one before: a pod that hangs, as one that is just ending may, must not delay what
-        another says of a bad release.
-        """
+        """Round after round until `end`. `running` bounds the scrapes of all integrations, `share` those of this."""
         loop = asyncio.get_running_loop()
         own = asyncio.Semaphore(share)
         due = loop.time()
-        async with asyncio.TaskGroup() as rounds:
-            while not self._ended:
-                try:
-                    async with asyncio.timeout_at(due):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass  # the usual end: the round is due
-                self._wake.clear()
-                if self._ended:
-                    return
-                due = loop.time() + self._source.interval.total_seconds()
-                rounds.create_task(self._round(scraper, running=running, own=own))
+        while not self._ended:
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass  # the usual end: the round is due
+            self._wake.clear()
+            if self._ended:
+                return
+            due = loop.time() + self._source.interval.total_seconds()
+            await self._round(scraper, running=running, own=own)
 
     async def _round(self, scraper: Scraper, *, running: asyncio.Semaphore, own: asyncio.Semaphore) -> None:
         source = self._source
         names = source.metrics | {JOBS_METRIC}
 
         async def one(target: PodTarget) -> bool:
-            self._asked.add(target.uid)
-            try:
-                async with own, running:
-                    if self._ended:
-                        return False
-                    found = await scraper.scrape(ip=target.ip, port=source.port, path=source.path, names=names)
-            finally:
-                self._asked.discard(target.uid)
+            async with own, running:
+                if self._ended:
+                    return False
+                found = await scraper.scrape(ip=target.ip, port=source.port, path=source.path, names=names)
             self._rest(target.uid, found, timeout_seconds=scraper.timeout_seconds)
-            news = self._take(target, found)
-            if news:
-                self._tell()
-            return news
+            return self._take(target, found)
 
         now = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
             news = [
                 tasks.create_task(one(target))
                 for target in source.targets
-                if target.uid not in self._asked
-                and (target.uid not in self._resting or self._resting[target.uid].until <= now)
+                if target.uid not in self._resting or self._resting[target.uid].until <= now
             ]
         if source.interval == self._source.interval:
             self._fleet.stale_after = _stale_after(source)
@@ -152,18 +134,8 @@ class WatchedPods:
         health = self.health()
         if changed or self._just_changed or health != self._health:
             self._say(health)
-            self._tell()
-        self._just_changed, self._health = changed, health
-
-    def _tell(self) -> None:
-        """Say that there is news, once for all that comes in within `_TOGETHER`."""
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(_TOGETHER, self._told)
-
-    def _told(self) -> None:
-        self._telling = None
-        if not self._ended:
             self._on_change(self.key)
+        self._just_changed, self._health = changed, health
 
     def _take(self, target: PodTarget, found: Scrape | Unknown) -> bool:
         """Remember what a pod said; whether that is news."""
