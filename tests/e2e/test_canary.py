@@ -45,11 +45,12 @@ async def test_a_good_version_is_promoted_step_by_step_after_its_holds_and_jobs(
     # Whole pods of 3: 34 % is 1 and 67 % is 2; the canary goes when stable has the new version.
     assert [split for split in splits if split in ((2, 1), (1, 2))] == [(2, 1), (1, 2)]
     assert splits[-1] in ((3, 0), (3, None))
-    made = [decision["what"] for decision in states[-1]["decisions"]]
+    last = await scene.status()
+    made = [decision["what"] for decision in last["decisions"]]
     assert made[made.index("RolloutStarted") :] == ["RolloutStarted", "Advanced", "Promoted", "Baking", "Completed"]
     # The first step was held from when the canary was Ready, and counted its jobs.
     started = next(s["rollout"]["stepStartTime"] for s in states if s["rollout"].get("stepStartTime"))
-    advanced = decisions(states[-1], "Advanced")[0]["time"]
+    advanced = decisions(last, "Advanced")[0]["time"]
     assert (datetime.fromisoformat(advanced) - datetime.fromisoformat(started)).total_seconds() >= 2.9
     await scene.assert_each_done_once(load)
 
@@ -142,7 +143,8 @@ async def test_a_provider_that_fails_both_versions_holds_the_release_and_is_blam
             assert condition_of(status, "RolledBack")["status"] == "False"
             await scene.status_when(lambda status: status["rollout"].get("stableRevision") == v2, within=90)
             states = [seen.objects[NAME]["status"] for seen in told.history]
-    assert {state["rollout"]["phase"] for state in states} == {"Canary", "Promoting", "Baking", "Stable"}
+    # Two watches: the recorder's may not have told of the last version yet.
+    assert {state["rollout"]["phase"] for state in states} - {"Stable"} == {"Canary", "Promoting", "Baking"}
     troubled = [state["rollout"]["phase"] for state in states if state["guards"][0]["state"] == "Critical"]
     assert {*troubled} == {"Canary"}, "it went on in trouble"
     await scene.assert_each_done_once(load)
