@@ -132,14 +132,14 @@ async def test_a_provider_that_fails_both_versions_holds_the_release_and_is_blam
     scene.spec["rollout"]["steps"] = [{"weight": 34, "hold": "6s"}]  # over before the trouble is
     v1 = await scene.deploy()
     async with scene.load(8) as load:
-        # The trouble begins before the canary works: per pod, counts of its first second can be far apart (rollout.md).
-        scene.hubspot.fail_with(500, seconds=15)
         await scene.release("v2")
-        seen = await scene.status_when(lambda status: status["rollout"].get("canaryRevision") is not None, within=90)
-        v2 = seen["rollout"]["canaryRevision"]
+        canary = await scene.deployment_when(CANARY, lambda d: d.get("status", {}).get("readyReplicas") == 1, within=90)
+        v2 = revision_of(canary)
+        await scene.stats_when(lambda stats: v2 in stats.revisions and stats.revisions[v2].writes > 0)
         async with scene.record_integration() as told:
-            status = await scene.status_when(lambda status: status["guards"][0]["state"] == "Critical")
-            assert status["guards"][0]["blame"] == "provider"
+            scene.hubspot.fail_with(500, seconds=15)
+            status = await scene.status_when(lambda status: status["guards"][0].get("blame") == "provider")
+            assert status["guards"][0]["state"] == "Critical"
             assert status["phase"] == "Degraded"
             assert condition_of(status, "RolledBack")["status"] == "False"
             await scene.status_when(lambda status: status["rollout"].get("stableRevision") == v2, within=90)

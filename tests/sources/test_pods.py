@@ -348,6 +348,36 @@ async def test_hanging_pods_of_one_integration_do_not_starve_another() -> None:
             )
 
 
+async def test_a_pod_that_hangs_delays_no_other_pods_news() -> None:
+    """Its integration hears the others long before it gives up on the one, and hears that one too when it answers."""
+    good, slow = FakePod("127.0.0.2"), FakePod("127.0.0.3")
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def hold(request: web.BaseRequest) -> web.StreamResponse:
+        asked.set()
+        await answer.wait()
+        return web.Response(text=slow.text)
+
+    good.says(**{ERRORS: 0})
+    slow.says(**{ERRORS: 0})
+    async with served(good, slow) as yard:
+        yard.hub = PodHub(on_change=yard.changes, clock=now, timeout=timedelta(minutes=5))
+        yard.hub.watch(KEY, yard.source())
+        async with running(yard.hub):
+            await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.samples == 2)
+            slow.handler = hold
+            await asked.wait()
+            good.says(**{ERRORS: 3})
+            await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.value == 3)
+            requests = slow.requests
+            good.says(**{ERRORS: 4})
+            await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.value == 4)
+            assert slow.requests == requests, "asked again while it still owes an answer"
+            slow.says(**{ERRORS: 7})
+            answer.set()
+            await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.value == 11)
+
+
 async def test_environment_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")

@@ -37,6 +37,8 @@ from crm_operator.sources.secret import Secret
 
 #: Workers are scraped this often while a version is on trial: seconds of a bad version are jobs done wrong.
 TRIAL_INTERVAL = timedelta(seconds=1)
+#: ... and this often while it fails and nobody can be blamed yet.
+BLAME_INTERVAL = timedelta(milliseconds=250)
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 
 
@@ -192,13 +194,12 @@ class Observer:
             return
         wanted = [guard for guard in guards if guard.metric.from_ is MetricOrigin.PODS]
         names = {guard.metric.name for guard in wanted} | {guard.metric.per for guard in wanted if guard.metric.per}
-        on_trial = status.rollout is not None and status.rollout.phase in _ON_TRIAL
         self._pods.watch(
             key,
             PodSource(
                 port=pods.port,
                 path=pods.path,
-                interval=min(pods.interval, TRIAL_INTERVAL) if on_trial else pods.interval,
+                interval=_scrape_interval(pods.interval, status),
                 metrics=frozenset(names),
                 window=max((guard.window for guard in wanted if guard.window), default=timedelta(minutes=1)),
                 targets=self._targets(key, spec),
@@ -238,3 +239,11 @@ class Observer:
         if spec.metrics.pods is None:
             return Evidence(overall=Unknown("spec.metrics.pods is not set", "NotConfigured"))
         return self._pods.evidence(key, guard)
+
+
+def _scrape_interval(asked: timedelta, status: CrmIntegrationStatus) -> timedelta:
+    if status.rollout is None or status.rollout.phase not in _ON_TRIAL:
+        return asked
+    if any(guard.blame == "undecided" for guard in status.guards):
+        return BLAME_INTERVAL
+    return min(asked, TRIAL_INTERVAL)

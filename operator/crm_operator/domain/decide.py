@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from crm_operator.api.v1alpha1 import Condition, CrmIntegrationStatus, Decision, GuardState, GuardStatus
 from crm_operator.domain import guards, pause, report, rollout, scaling
 from crm_operator.domain.allocation import Allocation, Wanted, allocate
+from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
 from crm_operator.domain.health import Findings
 from crm_operator.domain.plan import (
@@ -77,7 +78,7 @@ def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
     for guard in draft.guards:
         was = before.get(guard.name)
         if guard.state is GuardState.CRITICAL and (was is None or was.state is not GuardState.CRITICAL):
-            blame = f"; the {guard.blame} is to blame" if guard.blame else ""
+            blame = "" if guard.blame is None else f"; {BLAMED[guard.blame]}"
             yield Decision(time=world.now, what="GuardCritical", why=f"{guard.name}: {guard.message}{blame}"[:1000])
     old = {condition.type: condition for condition in world.status.conditions}
     new = {condition.type: condition for condition in draft.conditions}

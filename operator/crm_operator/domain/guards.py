@@ -4,32 +4,15 @@ Only a real value can breach. Called by decide on every pass; rollout.py and hea
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Literal
+from dataclasses import dataclass
+from datetime import datetime
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Guard, GuardState, GuardStatus, MetricOrigin, Reduce, RolloutPhase
+from crm_operator.domain import blame as blame_of
+from crm_operator.domain.blame import Blame, Likeness
 from crm_operator.domain.default_guards import guards_of
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
-
-Blame = Literal["revision", "provider"]
-
-#: With the same data on both sides, stable is "failing just as much" from this share of the canary's value per pod.
-#: Half, because small counts scatter: 12 errors on one side and 6 on the other are one bad provider, more often than
-#: not.
-SHARED_FAULT = 0.5
-
-#: Stable's newest sample may be this much older than the canary's to be compared with it. In the first second of an
-#: outage of both, the side that was read last has all the errors.
-SAME_MOMENT = timedelta(milliseconds=250)
-
-#: A provider that was to blame stays so until stable has had clearly less than the canary for a while: when an outage
-#: ends, the two versions' last errors leave the window at different moments.
-CLEARLY_LESS = 0.1
-CLEAR_FOR = timedelta(seconds=5)
-#: ... or for this share of the window, whichever is longer.
-CLEAR_SHARE = 0.05
 
 #: A reason that the pod source gives when no pod of a side exists; nothing runs, so nothing can be judged.
 NO_PODS = "NoPods"
@@ -113,27 +96,14 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     state = _state(guard, mine)
     beside = f", {_shown(guard, other)} on stable" if isinstance(other, Reading) else ", stable not read"
     if state is GuardState.CRITICAL:
-        where = f"on the new version{beside}"
-        if isinstance(other, Reading) and _shares_fault(guard, mine, other):
-            return _verdict(guard, mine, state, blame="provider", where=where)
-        if isinstance(other, Reading) and other.at < mine.at - SAME_MOMENT:
-            # Stable's next sample, or its staleness, is at most seconds away, and settles it.
-            return _verdict(
-                guard, mine, GuardState.WARNING, where=f"{where}, which is read again before anybody is blamed"
-            )
-        if (was := _blamed_on_provider(world, guard)) is not None:
-            clear = isinstance(other, Reading) and not _shares_fault(guard, mine, other, share=CLEARLY_LESS)
-            if not clear or not _clear_for_long(world, guard, was):
-                held = _verdict(guard, mine, state, blame="provider", where=f"{where}, since an outage of both")
-                return replace(held, stable_clear=clear)
-        return _verdict(guard, mine, state, blame="revision", where=where)
+        found = blame_of.find(guard, mine, other, _was(world, guard), world.now)
+        where = f"on the new version{beside}" + (f", {found.why}" if found.why else "")
+        return _verdict(guard, mine, state, blame=found.blame, where=where, stable_clear=found.stable_clear)
     stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
-    # The new version is below the limit only because it has fewer pods: the provider is down for both. When it clearly
-    # does better, it is the cure, and holding it would keep the trouble.
-    if isinstance(other, Reading) and stable_fails and _shares_fault(guard, other, mine):
-        return _verdict(
-            guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and per pod as much on both"
-        )
+    # The new version is below the limit only because it does less: the provider is down for both. When it clearly does
+    # better, it is the cure, and holding it would keep the trouble.
+    if isinstance(other, Reading) and stable_fails and blame_of.compare(guard, other, mine) is Likeness.ALIKE:
+        return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and as often on both")
     return _verdict(guard, mine, state, where=f"on the new version{beside}")
 
 
@@ -184,32 +154,18 @@ def _state(guard: Guard, reading: Reading) -> GuardState:
     return GuardState.OK
 
 
-def _shares_fault(guard: Guard, mine: Reading, other: Reading, *, share: float = SHARED_FAULT) -> bool:
-    """Whether stable fails just as much: the provider is down, and a rollback would not help."""
-    if guard.reduce is Reduce.INCREASE:
-        return other.value / other.samples >= share * (mine.value / mine.samples)
-    return other.value >= share * mine.value
-
-
-def _blamed_on_provider(world: World, guard: Guard) -> GuardStatus | None:
-    """The guard as recorded, if it is Critical already and the provider was to blame."""
-    return next(
-        (
-            was
-            for was in world.status.guards
-            if was.name == guard.name and was.state is GuardState.CRITICAL and was.blame == "provider"
-        ),
-        None,
-    )
-
-
-def _clear_for_long(world: World, guard: Guard, was: GuardStatus) -> bool:
-    needed: timedelta = max(CLEAR_FOR, (guard.window or timedelta()) * CLEAR_SHARE)
-    return was.stable_clear_time is not None and world.now - was.stable_clear_time >= needed
+def _was(world: World, guard: Guard) -> GuardStatus | None:
+    return next((was for was in world.status.guards if was.name == guard.name), None)
 
 
 def _verdict(
-    guard: Guard, reading: Reading, state: GuardState, *, blame: Blame | None = None, where: str = ""
+    guard: Guard,
+    reading: Reading,
+    state: GuardState,
+    *,
+    blame: Blame | None = None,
+    where: str = "",
+    stable_clear: bool = False,
 ) -> Verdict:
     crossed = {GuardState.CRITICAL: guard.critical, GuardState.WARNING: guard.warning}.get(state)
     threshold = crossed.above if crossed is not None else _lowest(guard)
@@ -225,6 +181,7 @@ def _verdict(
         threshold=threshold,
         samples=reading.samples,
         blame=blame,
+        stable_clear=stable_clear,
         message=f"{_metric(guard)} " + " ".join(part for part in parts if part),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crm_operator.api.v1alpha1 import GuardState, MetricOrigin, RolloutStatus
+from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.world import JobsDone, Pod, Unknown, Workload, World
 
@@ -117,5 +118,5 @@ def pods_of(workload: Workload | None) -> tuple[Pod, ...]:
 
 
 def says(verdict: Verdict) -> str:
-    blame = f", {verdict.blame} to blame" if verdict.blame else ""
+    blame = f", {BLAMED[verdict.blame]}" if verdict.blame else ""
     return f"guard {verdict.name} is {verdict.state.value}{blame}: {verdict.message}"

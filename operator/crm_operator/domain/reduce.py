@@ -12,16 +12,19 @@ One pod's history of one counter, and what counts (`domain/series` has the rule)
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, Reduce
 from crm_operator.domain.series import CounterSeries
-from crm_operator.domain.world import Evidence, JobsDone, Reading, Unknown
+from crm_operator.domain.world import Evidence, JobsDone, Reading, Recent, Unknown
 
 #: Jobs that a worker has processed, as Dramatiq's Prometheus middleware counts them.
 JOBS_METRIC = "dramatiq_messages_total"
+
+#: The shortest time over which versions are compared; doubled up to the guard's window.
+SHORTEST_SPAN = timedelta(seconds=2)
 
 _UNREAD = Unknown("not read yet", "Starting")
 
@@ -124,10 +127,14 @@ class PodFleet:
             return Evidence(overall=Unknown(f"{guard.metric.name}: there is no pod to read", "NoPods"))
         sides = sorted({pod.revision for pod in live})
         everyone = list(self.pods.values())
-        return Evidence(
-            by_revision={side: self._reduce([p for p in everyone if p.revision == side], guard, now) for side in sides},
-            overall=self._reduce(everyone, guard, now),
-        )
+        by_revision: dict[str, Reading | Unknown] = {}
+        for side in sides:
+            pods = [pod for pod in everyone if pod.revision == side]
+            reading = self._reduce(pods, guard, now)
+            if len(sides) > 1 and isinstance(reading, Reading) and guard.window is not None:
+                reading = replace(reading, recent=tuple(self._recent(pods, guard, guard.window, now)))
+            by_revision[side] = reading
+        return Evidence(by_revision=by_revision, overall=self._reduce(everyone, guard, now))
 
     def jobs_done(self, now: datetime) -> dict[str, JobsDone | Unknown]:
         """Jobs of each revision that has pods, from the start of its pods on, those included that are gone."""
@@ -223,6 +230,21 @@ class PodFleet:
             name, above.value / below.value, samples=min(above.samples, below.samples), at=min(above.at, below.at)
         )
 
+    def _recent(self, pods: Sequence[PodMemory], guard: Guard, window: timedelta, now: datetime) -> Iterator[Recent]:
+        """Over 2 s, 4 s, 8 s, ... and the window: two versions that ran for different times, compared over one."""
+        per = guard.metric.per if guard.reduce is Reduce.RATIO else JOBS_METRIC
+        assert per is not None, "the API server lets no Ratio through without metric.per"
+        span = SHORTEST_SPAN
+        while True:
+            span = min(span, window)
+            value, base = (_growth(pods, name, span, now) for name in (guard.metric.name, per))
+            if guard.reduce is Reduce.INCREASE and base is not None:
+                base = max(base, value or 0.0)  # an error is counted before its job is done, and is one try at least
+            yield Recent(span, value or 0.0, base)
+            if span == window:
+                return
+            span *= 2
+
     def _fault(self, pod: PodMemory, name: str, now: datetime, *, as_counter: bool) -> Unknown | None:
         """Why this pod gives no fresh value of `name`. None: it does.
 
@@ -266,6 +288,13 @@ class PodFleet:
         living = {pod.revision for pod in self.pods.values()}
         for revision in [revision for revision in self._jobs_of_gone if revision not in living]:
             del self._jobs_of_gone[revision]
+
+
+def _growth(pods: Sequence[PodMemory], name: str, span: timedelta, now: datetime) -> float | None:
+    """What all pods together added to a counter within `span`; None: none of them has it."""
+    counters = [memory.counter for pod in pods if (memory := pod.metrics.get(name)) is not None]
+    known = [counter for counter in counters if counter.value is not None]
+    return sum(counter.increase(span, now) for counter in known) if known else None
 
 
 def _reading(name: str, value: float, *, samples: int, at: datetime) -> Reading | Unknown:

@@ -93,6 +93,16 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Recent:
+    """What a side did in the last `span`: to compare versions over one time, however long each has run."""
+
+    span: timedelta
+    value: float  # growth of the guard's counter, >= 0
+    #: Jobs finished meanwhile, or of a Ratio the growth of the counter below the line. None: not counted.
+    base: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One metric of one side, reduced over the guard's window."""
 
@@ -101,6 +111,8 @@ class Reading:
     at: datetime  # of its newest sample
     #: The value at the evaluation before, on an older sample. A gauge must breach twice running. None: no such.
     previous: float | None = None
+    #: Of counters, where there are two versions: from the shortest span to the whole window.
+    recent: tuple[Recent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

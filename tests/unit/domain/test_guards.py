@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import GuardState, GuardStatus, RolloutPhase
+from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate, recorded
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 from tests.unit.domain.builders import (
@@ -100,19 +101,16 @@ def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:
         assert judged(world).blame == blame
 
 
-@pytest.mark.parametrize(
-    ("behind_ms", "state"),
-    [
-        pytest.param(0, GuardState.CRITICAL, id="read at the same moment"),
-        pytest.param(250, GuardState.CRITICAL, id="read in the same round"),
-        pytest.param(251, GuardState.WARNING, id="stable is to be read again first"),
-    ],
-)
-def test_nobody_is_blamed_before_both_sides_were_read(behind_ms: int, state: GuardState) -> None:
-    """In the first second of an outage of both, the side that was read last has all the errors."""
-    earlier = replace(read(2), at=NOW - timedelta(milliseconds=behind_ms))
+def test_a_release_that_nobody_can_be_blamed_for_yet_is_critical_and_stays() -> None:
+    earlier = replace(read(2), at=NOW - timedelta(milliseconds=251))
     sides = Evidence(by_revision={NEW: read(25), "aaaaaaaaaaaaaaaa": earlier}, overall=read(27))
-    assert judged(a_canary_world(evidence={"sync-errors": sides})).state is state
+    world = a_canary_world(evidence={"sync-errors": sides})
+    verdict = judged(world)
+    assert (verdict.state, verdict.blame) == (GuardState.CRITICAL, "undecided")
+    rollout = decide(world).status.rollout
+    assert rollout is not None
+    assert (rollout.phase, rollout.step) == (RolloutPhase.CANARY, 0)
+    assert rollout.reason == f"guard sync-errors is Critical, nobody is blamed yet: {verdict.message}"
 
 
 def an_outage_that_ends(*, good: float, clear_for: float | None) -> World:

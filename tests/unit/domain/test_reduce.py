@@ -253,6 +253,53 @@ def test_revisions_are_told_apart_and_one_without_pods_is_absent() -> None:
     assert value(evidence.overall) == 4, "what the canary did in the window still happened"
 
 
+def test_versions_are_compared_over_the_same_short_times() -> None:
+    fleet = Fleet(old=-600, new=90)
+    for second in range(100):
+        fleet.says(second, "old", 2 * second, metric=JOBS_METRIC)
+        fleet.says(second, "old", 1 if second > 97 else 0)
+        if second >= 90:
+            fleet.says(second, "new", 4 * (second - 90), metric=JOBS_METRIC)
+            fleet.says(second, "new", 3 * (second - 90))
+    old, new = fleet.side(99, "o"), fleet.side(99, "n")
+    assert isinstance(old, Reading)
+    assert isinstance(new, Reading)
+    spans = [2, 4, 8, 16, 32, 64, 128, 256, 300]
+    assert [recent.span.total_seconds() for recent in old.recent] == spans
+    assert [recent.base for recent in old.recent] == [4, 8, 16, 32, 64, 128, 198, 198, 198]
+    assert [recent.value for recent in old.recent] == [1] * 9
+    assert [(recent.value, recent.base) for recent in new.recent][:4] == [(6, 8), (12, 16), (24, 32), (27, 36)]
+
+
+def test_errors_that_are_counted_before_their_jobs_are_tries() -> None:
+    fleet = Fleet(old=-600, new=-600)
+    for pod in ("old", "new"):
+        fleet.says(0, pod, 0)
+        fleet.says(0, pod, 0, metric=JOBS_METRIC)
+    fleet.says(1, "new", 5)
+    fleet.says(1, "new", 3, metric=JOBS_METRIC)
+    new = fleet.side(1, "n")
+    assert isinstance(new, Reading)
+    assert (new.recent[0].value, new.recent[0].base) == (5, 5)
+
+
+def test_without_a_count_of_jobs_there_is_none() -> None:
+    fleet = Fleet(old=-600, new=-60)
+    fleet.says(0, "old", 1)
+    fleet.says(0, "new", 1)
+    new = fleet.side(0, "n")
+    assert isinstance(new, Reading)
+    assert {recent.base for recent in new.recent} == {None}
+
+
+def test_one_version_alone_is_not_compared() -> None:
+    fleet = Fleet(old=-60)
+    fleet.says(0, "old", 1)
+    old = fleet.side(0, "o")
+    assert isinstance(old, Reading)
+    assert old.recent == ()
+
+
 def test_without_pods_there_is_no_evidence() -> None:
     evidence = Fleet().fleet.evidence(a_guard(), NOON)
     assert evidence.by_revision == {}

@@ -161,7 +161,7 @@ def test_the_last_step_leads_to_promotion() -> None:
             {"evidence": {"sync-errors": evidence(new=Unknown("stale", "Stale"))}}, "is Unknown: stale", id="unknown"
         ),
         pytest.param(
-            {"evidence": {"sync-errors": evidence(new=12, good=12)}}, "provider to blame", id="the provider is down"
+            {"evidence": {"sync-errors": evidence(new=12, good=12)}}, "provider is to blame", id="the provider is down"
         ),
         pytest.param({"spec": twenty_jobs()}, "cannot be counted", id="jobs"),
         pytest.param(

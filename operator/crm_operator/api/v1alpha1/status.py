@@ -140,7 +140,8 @@ class GuardStatus(ApiModel):
         default=None, description="The threshold that the value was compared with."
     )
     blame: Annotated[str, StringConstraints(max_length=16)] | None = Field(
-        default=None, description="revision or provider, when the state is Critical."
+        default=None,
+        description="Of Critical: revision, provider, or undecided while there are too few jobs to tell.",
     )
     samples: int | None = Field(default=None, description="Pods or readings that the value rests on.")
     since: Timestamp = Field(description="When the state last changed.")

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 #: A sample is stale after this many intervals, and never before this time.
 _STALE_INTERVALS, _STALE_LEAST = 3, timedelta(seconds=3)
 
+#: A round is over for the others when a pod has not answered for this time, in seconds; what it says later counts too.
+_ROUND_WAIT = 0.5
 #: A pod that hangs is asked at least this often, in seconds.
 _LONGEST_REST = 30.0
 
@@ -47,6 +49,7 @@ class WatchedPods:
         self._said: dict[str, _Said] = {}
         self._uids = {target.uid for target in source.targets}
         self._resting: dict[str, _Rest] = {}
+        self._asking: dict[str, asyncio.Task[bool]] = {}  # by uid, those that have not answered yet
         self._just_changed = False
         self._health: Unknown | None = None
         self._ended = False
@@ -96,41 +99,53 @@ class WatchedPods:
         loop = asyncio.get_running_loop()
         own = asyncio.Semaphore(share)
         due = loop.time()
-        while not self._ended:
-            try:
-                async with asyncio.timeout_at(due):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass  # the usual end: the round is due
-            self._wake.clear()
-            if self._ended:
-                return
-            due = loop.time() + self._source.interval.total_seconds()
-            await self._round(scraper, running=running, own=own)
+        async with asyncio.TaskGroup() as tasks:
+            while not self._ended:
+                try:
+                    async with asyncio.timeout_at(due):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass  # the usual end: the round is due
+                self._wake.clear()
+                if self._ended:
+                    break
+                due = loop.time() + self._source.interval.total_seconds()
+                await self._round(scraper, tasks, running=running, own=own)
+            for late in self._asking.values():
+                late.cancel()
 
-    async def _round(self, scraper: Scraper, *, running: asyncio.Semaphore, own: asyncio.Semaphore) -> None:
+    async def _round(
+        self, scraper: Scraper, tasks: asyncio.TaskGroup, *, running: asyncio.Semaphore, own: asyncio.Semaphore
+    ) -> None:
+        """Ask every pod at once and tell what is new; one that hangs keeps nobody from being heard."""
         source = self._source
         names = source.metrics | {JOBS_METRIC}
 
-        async def one(target: PodTarget) -> bool:
+        async def ask(target: PodTarget) -> bool:
             async with own, running:
-                if self._ended:
-                    return False
                 found = await scraper.scrape(ip=target.ip, port=source.port, path=source.path, names=names)
             self._rest(target.uid, found, timeout_seconds=scraper.timeout_seconds)
-            return self._take(target, found)
+            is_new = self._take(target, found)
+            del self._asking[target.uid]
+            if over and is_new:
+                self._on_change(self.key)
+            return is_new
 
+        over = False
+        round_: set[asyncio.Task[bool]] = set()
         now = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as tasks:
-            news = [
-                tasks.create_task(one(target))
-                for target in source.targets
-                if target.uid not in self._resting or self._resting[target.uid].until <= now
-            ]
+        for target in source.targets:
+            rest = self._resting.get(target.uid)
+            if target.uid in self._asking or (rest is not None and rest.until > now):
+                continue
+            self._asking[target.uid] = tasks.create_task(ask(target))
+            round_.add(self._asking[target.uid])
+        answered, _ = await asyncio.wait(round_, timeout=_ROUND_WAIT) if round_ else (set(), set())
+        over = True
         if source.interval == self._source.interval:
             self._fleet.stale_after = _stale_after(source)
         # A guard of a gauge needs two readings above its limit, so the round after a change is news too.
-        changed = any(task.result() for task in news)
+        changed = any(task.result() for task in answered)
         health = self.health()
         if changed or self._just_changed or health != self._health:
             self._say(health)
