@@ -128,8 +128,8 @@ async def test_a_canary_whose_metrics_hang_is_neither_promoted_nor_taken_back(sc
 
 @scenario()
 async def test_a_provider_that_fails_both_versions_holds_the_release_and_is_blamed(scene: Scene) -> None:
-    scene.spec["guards"][0] |= {"critical": {"above": 12}, "window": "8s"}
-    scene.spec["rollout"]["steps"] = [{"weight": 34, "hold": "6s"}]  # over before the trouble is
+    scene.spec["guards"][0] |= {"critical": {"above": 8}, "window": "8s"}
+    scene.spec["rollout"]["steps"] = [{"weight": 34, "hold": "10s"}]  # over before the trouble is
     v1 = await scene.deploy()
     async with scene.load(8) as load:
         await scene.release("v2")
