@@ -28,10 +28,15 @@ BLAMED: Mapping[str, str] = {
 SHARED_FAULT = 0.5
 
 #: Stable does fail less when the chance of so few errors, did it fail half as often, is below this. The usual 5 %
-#: blamed a healthy release in 2 of 400 simulated outages, 1 % in none (tests/unit/domain/test_blame.py).
+#: blamed healthy releases ten times as often in simulated outages (tests/unit/domain/test_blame.py).
 SURE = 0.01
 #: More errors than this on both sides together need no test of chance.
 MANY = 1000
+
+#: With few errors chance decides nothing: a stable version that is looked at once more, this much later, and has none
+#: in so many jobs does not fail. An outage of the provider shows in stable once its jobs in flight are done.
+CLEAN_FOR = timedelta(milliseconds=250)
+CLEAN_JOBS = 10
 
 #: The new version is bad beyond doubt, only the provider's part is not clear: after this time nobody waits any longer.
 PATIENCE = timedelta(seconds=3)
@@ -81,10 +86,12 @@ def find(
         if not clear or was.stable_clear_time is None or now - was.stable_clear_time < needed:
             return Finding("provider", "since an outage of both", stable_clear=clear)
         return Finding("revision")
-    patient = was is None or blamed != "undecided" or now - was.since < PATIENCE
-    if patient and other.at < mine.at - SAME_MOMENT:
+    waited = now - was.since if was is not None and blamed == "undecided" else timedelta()
+    if waited >= PATIENCE:
+        return Finding("revision")
+    if other.at < mine.at - SAME_MOMENT:
         return Finding("undecided", "which is read again before anybody is blamed")
-    if patient and likeness is Likeness.UNSETTLED:
+    if likeness is Likeness.UNSETTLED and not (waited >= CLEAN_FOR and _is_clean(mine, other)):
         return Finding("undecided", f"where there are {likeness.value} whether the provider fails")
     return Finding("revision")
 
@@ -120,6 +127,11 @@ def share_of(guard: Guard, mine: Reading, other: Reading) -> float:
     if guard.reduce is Reduce.INCREASE:
         return (other.value / other.samples) / (mine.value / mine.samples)
     return other.value / mine.value
+
+
+def _is_clean(mine: Reading, other: Reading) -> bool:
+    both = _same_time(mine, other)
+    return both is not None and not both[1].value and (both[1].base or 0) >= CLEAN_JOBS
 
 
 def _same_time(mine: Reading, other: Reading) -> tuple[Recent, Recent] | None:

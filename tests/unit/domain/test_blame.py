@@ -1,7 +1,8 @@
 """Whom a breach blames: errors per finished job, over the same short time, and no verdict by chance."""
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from heapq import heapify, heappop, heappush
 from random import Random
 
 import pytest
@@ -89,6 +90,9 @@ PATIENT = PATIENCE / SECOND
         pytest.param(did(10, 10), did(40, 40), None, "provider", id="at once when both fail"),
         pytest.param(did(10, 10), LATE, None, "undecided", id="stable is to be read again"),
         pytest.param(did(10, 10), LATE, was("undecided", for_seconds=PATIENT), "revision", id="not for ever"),
+        pytest.param(did(1, 3), did(0, 40), None, "undecided", id="one error beside a clean stable: look once more"),
+        pytest.param(did(1, 3), did(0, 10), was("undecided", for_seconds=0.25), "revision", id="which stays clean"),
+        pytest.param(did(1, 3), did(0, 40), was("undecided", for_seconds=0.2), "undecided", id="too soon to say"),
         pytest.param(did(1, 3), did(0, 9), None, "undecided", id="too few jobs"),
         pytest.param(
             did(1, 3), did(0, 9), was("undecided", for_seconds=PATIENT - 0.1), "undecided", id="still too few"
@@ -124,56 +128,87 @@ def test_more_good_jobs_on_stable_never_speak_for_the_release(errors: int, jobs:
     assert much is Likeness.LESS or less is not Likeness.LESS
 
 
-def an_outage_begins(seed: int) -> tuple[str, datetime]:
-    """Whom the first settled verdict blames when a provider fails for both versions, read once a second.
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What befalls both versions, or one; every worker runs two jobs at once, and a good job takes 400 ms."""
 
-    One canary worker, four of stable, two jobs each at once. A good job takes 400 ms, a failing one 30 ms, so whoever
-    met the outage first takes more of the jobs: for its first second that is the canary.
+    new: float = 1.0  # share of the new version's jobs that fail from then on
+    old: float = 1.0
+    new_takes: float = 0.12  # seconds to fail
+    workers: tuple[int, int] = (1, 4)  # new, old
+    limit: float = 10
+
+
+def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
+    """Whom the first settled verdict blames, and how long after the new version's first error, in seconds.
+
+    Workers are read once a second, and four times a second once a verdict is open, as the controller does.
     """
     random = Random(seed)
+    guard = a_guard(warning=None, critical={"above": trouble.limit})
     fleet = PodFleet(keep=WINDOW, stale_after=15 * SECOND)
-    pods = [("new-1", "new"), *((f"old-{n}", "old") for n in range(4))]
-    fleet.targets([(name, side, NOW) for name, side in pods], NOW)
-    done, failed = dict.fromkeys((name for name, _ in pods), 0), dict.fromkeys((name for name, _ in pods), 0)
-    outage = 60 + random.random()
+    pods = [f"{side}-{n}" for side, count in zip(("new", "old"), trouble.workers, strict=True) for n in range(count)]
+    fleet.targets([(pod, pod[:3], NOW) for pod in pods], NOW)
+    done, failed = dict.fromkeys(pods, 0), dict.fromkeys(pods, 0)
+    running = [(random.random() * 0.4, pod, False) for pod in pods for _ in range(2)]
+    heapify(running)
+    begins, look, first = 20 + random.random(), random.random(), 0.0
     before: GuardStatus | None = None
-    free = [(random.random(), name) for name, _ in pods for _ in range(2)]
-    for second in range(1, 80):
-        turns = sorted(free)
-        free = []
-        while turns:
-            now, name = turns.pop(0)
-            if now >= second:
-                free.append((now, name))
-                continue
-            fails = now >= outage
-            ends = now + (0.03 if fails and name == "new-1" else 0.12 if fails else 0.4) * random.uniform(0.7, 1.3)
-            if ends < second:
-                done[name] += 1
-                failed[name] += fails
-                turns.append((ends, name))
-                turns.sort()
-            else:
-                free.append((ends, name))
-                done[name], failed[name] = done[name] + 1, failed[name] + fails
-        now_ = NOW + second * SECOND
-        for name, _ in pods:
-            sample = {GUARD.metric.name: failed[name], JOBS_METRIC: done[name]}
-            fleet.record(name, {metric: Sample(count, count) for metric, count in sample.items()}, now_)
-        sides = fleet.evidence(GUARD, now_).by_revision
-        mine = sides["new"]
-        assert isinstance(mine, Reading)
-        if GUARD.critical is not None and mine.value > GUARD.critical.above:
-            found = find(GUARD, mine, sides["old"], before, now_)
+    while look < begins + 60:
+        while running[0][0] < look:
+            time, pod, fails = heappop(running)
+            done[pod], failed[pod] = done[pod] + 1, failed[pod] + fails
+            is_new = pod.startswith("new")
+            if fails and is_new and not first:
+                first = time
+            fails = time >= begins and random.random() < (trouble.new if is_new else trouble.old)
+            takes = 0.4 if not fails else trouble.new_takes if is_new else 0.12
+            heappush(running, (time + takes * random.uniform(0.7, 1.3), pod, fails))
+        now = NOW + look * SECOND
+        for pod in pods:
+            counts = {guard.metric.name: failed[pod], JOBS_METRIC: done[pod]}
+            fleet.record(pod, {name: Sample(count, count) for name, count in counts.items()}, now)
+        sides = fleet.evidence(guard, now).by_revision
+        mine, look = sides["new"], look + 1
+        if isinstance(mine, Reading) and mine.value > trouble.limit:
+            found = find(guard, mine, sides["old"], before, now)
             if found.blame != "undecided":
-                return found.blame, now_
-            before = before or was("undecided").model_copy(update={"since": now_})
+                return found.blame, look - 1 - first
+            before, look = before or was("undecided").model_copy(update={"since": now}), look - 0.75
     raise AssertionError("no verdict")
 
 
-def test_an_outage_that_a_fast_failing_canary_meets_first_is_not_the_releases_fault() -> None:
-    verdicts = [an_outage_begins(seed)[0] for seed in range(100)]
-    assert verdicts.count("provider") == 100
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(Trouble(), id="a dead provider"),
+        pytest.param(Trouble(limit=0), id="a strict limit"),
+        pytest.param(Trouble(new=0.5, old=0.5), id="a provider that fails every other call"),
+        pytest.param(Trouble(workers=(2, 2)), id="half and half"),
+        pytest.param(Trouble(new_takes=0.03), id="a new version that fails faster takes most jobs"),
+        pytest.param(Trouble(new_takes=0.03, limit=3), id="with a low limit"),
+    ],
+)
+def test_an_outages_onset_is_hardly_ever_the_releases_fault(trouble: Trouble) -> None:
+    verdicts = [first_blame(trouble, seed)[0] for seed in range(100)]
+    assert verdicts.count("revision") <= 2
+
+
+@pytest.mark.parametrize(
+    ("trouble", "p50", "p95"),
+    [
+        pytest.param(Trouble(old=0), 1.4, 2.0, id="eleven errors, which take a while"),
+        pytest.param(Trouble(old=0, limit=0), 0.8, 1.3, id="with a strict limit"),
+        pytest.param(Trouble(old=0, new=0.2, new_takes=0.4, limit=0), 1.0, 1.6, id="one job in five"),
+    ],
+)
+def test_a_bad_release_is_blamed_soon(trouble: Trouble, p50: float, p95: float) -> None:
+    """In virtual time, so exact: from its first error, scrapes included."""
+    found = [first_blame(trouble, seed) for seed in range(100)]
+    assert {blame for blame, _ in found} == {"revision"}
+    took = sorted(seconds for _, seconds in found)
+    assert took[50] <= p50
+    assert took[95] <= p95
 
 
 def test_chance_alone_rarely_blames_a_release() -> None:
