@@ -6,7 +6,7 @@ import dramatiq
 import pytest
 from dramatiq.brokers.redis import RedisBroker
 
-from tests.cluster.scene import Scene, cond, is_stable, queue_of, replicas, says, size, wants, workers
+from tests.cluster.scene import Scene, cond, decisions, is_stable, queue_of, replicas, says, size, wants, workers
 from tests.redisserver import RedisServer
 
 pytestmark = pytest.mark.cluster
@@ -76,6 +76,38 @@ async def test_an_outage_of_the_queue_holds_the_size(scene: Scene) -> None:
         since = {item["what"]: item["time"] for item in down["status"]["decisions"]}
         assert seconds_between(since["QueueRead"], since["Scaled"]) >= 3.5
         assert is_stable(down)
+
+
+async def test_a_deployment_that_an_autoscaler_scales_is_left_to_it(scene: Scene) -> None:
+    """The controller manager's own autoscaler: it needs no metric to keep a Deployment within its bounds."""
+    await scene.settled(scaling={**FROM_ZERO, "minReplicas": 1})
+    autoscaler = {
+        "metadata": {"name": "cpu"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "hubspot"},
+            "minReplicas": 4,
+            "maxReplicas": 6,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 1}},
+                }
+            ],
+        },
+    }
+    path = f"/apis/autoscaling/v2/namespaces/{scene.namespace}/horizontalpodautoscalers"
+    await scene.post(path, autoscaler)
+    told = await scene.until(says("Scaled", "False", "ScalingConflict"))
+    assert "HorizontalPodAutoscaler cpu scales Deployment hubspot" in cond(told, "Scaled")["message"]
+    assert decisions(told)[-1] == "ScalingConflict"
+    await scene.deployment_until(replicas(4), within=40)
+    await scene.until(lambda obj: workers(obj)["ready"] == 4)
+    scene.enqueue(50)  # 5 of ours
+    await scene.until(lambda obj: obj["status"]["queue"]["waiting"] == 50, within=30)
+    assert size(await scene.deployment()) == 4
+    await scene.delete(f"{path}/cpu")
+    await scene.deployment_until(replicas(5))
+    await scene.until(says("Scaled", "True", "AtTarget"))
 
 
 def seconds_between(first: str, second: str) -> float:

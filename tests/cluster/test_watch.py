@@ -181,7 +181,7 @@ async def test_a_watcher_that_dies_quietly_is_noticed(api: Kube, namespace: str)
 
         loop.call_soon_threadsafe(kill)
         await seen.until(lambda: seen.failed, within=5)
-        assert seen.failed == ["1 of 4 watchers are gone"]
+        assert seen.failed == ["1 of 5 watchers are gone"]
 
 
 async def test_a_kopf_that_ends_ends_the_watch_with_an_error(api: Kube, namespace: str) -> None:

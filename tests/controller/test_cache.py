@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_operator.api.names import LABEL_INTEGRATION
-from crm_operator.controller.cache import Cache, trim
+from crm_operator.controller.cache import Cache, owners, trim
+from crm_operator.controller.watch import take
 from crm_operator.domain.key import Key
 
-CRM, DEPLOYMENT, POD = "CrmIntegration", "Deployment", "Pod"
+CRM, DEPLOYMENT, POD, AUTOSCALER = "CrmIntegration", "Deployment", "Pod", "HorizontalPodAutoscaler"
 HUBSPOT = Key("crm", "hubspot")
 
 
@@ -194,3 +195,40 @@ def test_a_version_that_is_no_number_is_an_error() -> None:
     obj["metadata"]["resourceVersion"] = "abc"
     with pytest.raises(ValueError, match="abc"):
         Cache().upsert(CRM, obj)
+
+
+def an_autoscaler(name: str = "cpu", version: int = 10, target: str = "hubspot", **ref: str) -> dict[str, Any]:
+    obj = an_object(name, version, uid=f"u-{name}")
+    obj["spec"] = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target, **ref},
+        "maxReplicas": version,
+    }
+    return obj | {"status": {"currentReplicas": version}}
+
+
+def test_autoscalers_are_found_by_the_deployment_that_they_name() -> None:
+    cache = Cache()
+    cache.upsert(AUTOSCALER, an_autoscaler())
+    cache.upsert(AUTOSCALER, an_autoscaler("other", kind="StatefulSet"))
+    cache.upsert(AUTOSCALER, an_autoscaler("argo", apiVersion="argoproj.io/v1alpha1"))
+    assert [found["metadata"]["name"] for found in cache.autoscalers(HUBSPOT)] == ["cpu"]
+    cache.upsert(AUTOSCALER, an_autoscaler(version=11, target="zoho"))
+    assert cache.autoscalers(HUBSPOT) == []
+    cache.remove(AUTOSCALER, an_autoscaler(version=12, target="zoho"))
+    assert cache.autoscalers(Key("crm", "zoho")) == []
+
+
+def test_an_autoscaler_concerns_those_who_may_own_its_deployment() -> None:
+    assert owners(AUTOSCALER, an_autoscaler(target="hubspot-canary")) == {HUBSPOT, Key("crm", "hubspot-canary")}
+    assert owners(AUTOSCALER, an_autoscaler(kind="StatefulSet")) == set()
+
+
+def test_an_autoscalers_own_status_is_no_news() -> None:
+    cache = Cache()
+    assert take(cache, AUTOSCALER, None, an_autoscaler(version=10)) == {HUBSPOT}
+    assert take(cache, AUTOSCALER, "MODIFIED", an_autoscaler(version=11)) == set()
+    assert take(cache, AUTOSCALER, "MODIFIED", an_autoscaler(version=12, target="zoho")) == {
+        HUBSPOT,
+        Key("crm", "zoho"),
+    }
+    assert take(cache, AUTOSCALER, "DELETED", an_autoscaler(version=13, target="zoho")) == {Key("crm", "zoho")}

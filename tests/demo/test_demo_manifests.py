@@ -83,6 +83,7 @@ def test_the_operator_is_granted_exactly_this() -> None:
         ("crm.agoralia.app", "syncpauses/status"): {"patch"},
         ("apps", "deployments"): watch | {"get", "create", "patch", "delete"},
         ("apps", "controllerrevisions"): {"get", "list", "create", "delete"},
+        ("autoscaling", "horizontalpodautoscalers"): watch,
         ("", "pods"): watch,
         ("", "secrets"): {"get"},
         ("events.k8s.io", "events"): {"create"},

@@ -1,4 +1,4 @@
-"""What the watches say exists: CrmIntegrations, SyncPauses, Deployments and Pods, as dicts, trimmed.
+"""What the watches say exists: CrmIntegrations, SyncPauses, Deployments, Pods and autoscalers, as dicts, trimmed.
 
 Three sources write here: watch events (`watch.py`), the periodic list (`resync.py`), and the answers to our own writes
 (`apply.py`), which are put in at once so that the next pass sees them. They arrive in any order, so the cache keeps the
@@ -13,14 +13,16 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from crm_operator.api.names import LABEL_INTEGRATION
-from crm_operator.controller.kube import CRMINTEGRATIONS, DEPLOYMENTS, PODS, SYNCPAUSES, Object, Resource
+from crm_operator.api.names import CANARY_SUFFIX, LABEL_INTEGRATION
+from crm_operator.controller.kube import AUTOSCALERS, CRMINTEGRATIONS, DEPLOYMENTS, PODS, SYNCPAUSES, Object, Resource
 from crm_operator.domain.key import Key
 
 #: What is held, by kind.
-KINDS: dict[str, Resource] = {r.kind: r for r in (CRMINTEGRATIONS, SYNCPAUSES, DEPLOYMENTS, PODS)}
+KINDS: dict[str, Resource] = {r.kind: r for r in (CRMINTEGRATIONS, SYNCPAUSES, DEPLOYMENTS, PODS, AUTOSCALERS)}
 #: Those that belong to a CrmIntegration by label.
 CHILDREN = frozenset({DEPLOYMENTS.kind, PODS.kind})
+#: Those that are found by what they belong to: children by CrmIntegration, autoscalers by the Deployment they name.
+_INDEXED = CHILDREN | {AUTOSCALERS.kind}
 
 #: Deletions remembered, so that a late event or answer does not bring the dead back. Some thousand pods' worth.
 TOMBSTONES = 8192
@@ -35,7 +37,7 @@ class Cache:
         """`namespaces` None: all of them, with one list per kind."""
         self.scopes: tuple[str | None, ...] = (None,) if namespaces is None else tuple(namespaces)
         self._objects: dict[str, dict[Key, Object]] = {kind: {} for kind in KINDS}
-        self._children: dict[str, dict[Key, set[Key]]] = {kind: defaultdict(set) for kind in CHILDREN}
+        self._children: dict[str, dict[Key, set[Key]]] = {kind: defaultdict(set) for kind in _INDEXED}
         self._buried: OrderedDict[str, int] = OrderedDict()  # uid -> version of its deletion
         self._listed: dict[tuple[str, str | None], int] = {}  # version of the newest list
 
@@ -57,6 +59,10 @@ class Cache:
         """Deployments or Pods that carry the integration's label, by name."""
         held = self._objects[kind]
         return [held[key] for key in sorted(self._children[kind].get(integration, ()))]
+
+    def autoscalers(self, deployment: Key) -> list[Object]:
+        """HorizontalPodAutoscalers that name this Deployment, by name."""
+        return self.children(AUTOSCALERS.kind, deployment)
 
     def count(self, kind: str) -> int:
         return len(self._objects[kind])
@@ -147,7 +153,7 @@ class Cache:
                 del self._children[kind][owner]
 
     def _indexed_owner(self, kind: str, obj: Object) -> Key | None:
-        return owner_of(kind, obj) if kind in CHILDREN else None
+        return owner_of(kind, obj) if kind in _INDEXED else None
 
     def _bury(self, uid: str, version: int) -> None:
         self._buried[uid] = max(version, self._buried.pop(uid, -1))
@@ -170,7 +176,14 @@ def version_of(obj: Object) -> int:
 
 
 def owner_of(kind: str, obj: Object) -> Key | None:
-    """Whose work it is: the CrmIntegration of a child, else the object itself. None: a child without the label."""
+    """Whose it is: the CrmIntegration of a child, the Deployment of an autoscaler, else the object itself.
+
+    None: a child without the label, or an autoscaler of something else.
+    """
+    if kind == AUTOSCALERS.kind:
+        target = obj["spec"]["scaleTargetRef"]
+        is_deployment = (str(target.get("apiVersion")).partition("/")[0], target["kind"]) == ("apps", "Deployment")
+        return Key(obj["metadata"]["namespace"], target["name"]) if is_deployment else None
     if kind not in CHILDREN:
         return key_of(obj)
     name = (obj["metadata"].get("labels") or {}).get(LABEL_INTEGRATION)
@@ -178,9 +191,13 @@ def owner_of(kind: str, obj: Object) -> Key | None:
 
 
 def owners(kind: str, obj: Object) -> set[Key]:
-    """`owner_of`, as a set of none or one."""
+    """The keys to look at when an object changed: of an autoscaler, each CrmIntegration that may own its Deployment."""
     owner = owner_of(kind, obj)
-    return set() if owner is None else {owner}
+    if owner is None:
+        return set()
+    if kind == AUTOSCALERS.kind:
+        return {owner, owner._replace(name=owner.name.removesuffix(CANARY_SUFFIX))}
+    return {owner}
 
 
 def trim(kind: str, obj: Object) -> Object:
@@ -191,6 +208,10 @@ def trim(kind: str, obj: Object) -> Object:
         metadata["annotations"] = {k: v for k, v in annotations.items() if k != _LAST_APPLIED}
     if kind == PODS.kind:
         return _trim_pod(obj, metadata)
+    if kind == AUTOSCALERS.kind:
+        # Not its status, which changes every 15 s.
+        who = _pick(metadata, "namespace", "name", "uid", "resourceVersion", "ownerReferences")
+        return {**_pick(obj, "apiVersion", "kind"), "metadata": who, "spec": _pick(obj["spec"], "scaleTargetRef")}
     return {**obj, "metadata": metadata}
 
 

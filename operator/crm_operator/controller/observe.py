@@ -20,7 +20,14 @@ from crm_operator.api.v1alpha1 import (
 from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import PODS, SYNCPAUSES, Object
-from crm_operator.controller.render import TemplateError, deployment, fingerprint, is_urgent, worker_container
+from crm_operator.controller.render import (
+    TemplateError,
+    deployment,
+    deployment_name,
+    fingerprint,
+    is_urgent,
+    worker_container,
+)
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.secrets import Secrets
 from crm_operator.controller.templates import TemplateChecks
@@ -28,7 +35,7 @@ from crm_operator.controller.workloads import Ledger
 from crm_operator.domain.default_guards import guards_of
 from crm_operator.domain.key import Key
 from crm_operator.domain.pause import effective, matches
-from crm_operator.domain.plan import Role
+from crm_operator.domain.plan import ROLES, Role
 from crm_operator.domain.revision import revision_of
 from crm_operator.domain.world import Evidence, Pause, QueueReading, Template, Unknown, Workload, World
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
@@ -101,6 +108,7 @@ class Observer:
             evidence={guard.name: self._evidence(key, spec, guard) for guard in guards},
             jobs_done=self._pods.jobs_done(key) if spec.metrics.pods is not None else {},
             metrics=self._pods.health(key) if spec.metrics.pods is not None else None,
+            scaled_by=self._scaled_by(key),
             pauses=self.pauses(key, spec.provider, now),
             refused=refused,
         )
@@ -132,7 +140,7 @@ class Observer:
         if rollout is not None:
             named = (rollout.stable_revision, rollout.candidate_revision)
             wanted |= {revision for revision in named if revision is not None}
-        for role in ("stable", "canary"):
+        for role in ROLES:
             live = self._live(integration, role)
             if live is not None and (revision := workloads.revision_of(live)):
                 wanted.add(revision)
@@ -163,6 +171,14 @@ class Observer:
             intact = intact and self._ledger.intact(key, role, live, fingerprint(intent))
         pods = workloads.pods_of(self._cache, key, role)
         return workloads.workload(live, pods, role=role, intact=intact, worker=worker)
+
+    def _scaled_by(self, key: Key) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for role in ROLES:
+            named = Key(key.namespace, deployment_name(key.name, role))
+            for scaler in self._cache.autoscalers(named):
+                found[role] = _scaler(scaler)
+        return found
 
     async def _watch_queue(self, key: Key, spec: CrmIntegrationSpec) -> None:
         queue = spec.queue
@@ -247,3 +263,10 @@ def _scrape_interval(asked: timedelta, status: CrmIntegrationStatus) -> timedelt
     if any(guard.blame == "undecided" for guard in status.guards):
         return BLAME_INTERVAL
     return min(asked, TRIAL_INTERVAL)
+
+
+def _scaler(autoscaler: Object) -> str:
+    """`HorizontalPodAutoscaler NAME`, and what made it: KEDA makes one for each ScaledObject."""
+    metadata = autoscaler["metadata"]
+    makers = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
+    return f"HorizontalPodAutoscaler {metadata['name']}" + (f" of {makers[0]}" if makers else "")

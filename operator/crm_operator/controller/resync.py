@@ -28,7 +28,7 @@ FIRST_RETRY, LAST_RETRY = 0.5, 15.0  # seconds
 
 
 class Resync:
-    """Lists all four kinds into the cache and puts every CrmIntegration on the queue."""
+    """Lists all kinds into the cache and puts every CrmIntegration on the queue."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ import aiohttp
 import kopf
 
 from crm_operator.controller.cache import CHILDREN, KINDS, Cache, owners
-from crm_operator.controller.kube import SYNCPAUSES, Kube, Object
+from crm_operator.controller.kube import AUTOSCALERS, SYNCPAUSES, Kube, Object
 from crm_operator.controller.resync import CHILD_SELECTOR
 from crm_operator.controller.watchdog import Freshness, Scope, guard_watchers
 from crm_operator.domain.key import Key
@@ -89,9 +89,17 @@ def take(cache: Cache, kind: str, event: str | None, obj: Object) -> set[Key]:
     metadata = obj["metadata"]
     before = cache.get(kind, metadata["namespace"], metadata["name"])
     changed = cache.remove(kind, obj) if event == "DELETED" else cache.upsert(kind, obj)
-    if not changed:
+    if not changed or _same_but_version(kind, before, cache.get(kind, metadata["namespace"], metadata["name"])):
         return set()
     return owners(kind, obj) | (owners(kind, before) if before is not None else set())
+
+
+def _same_but_version(kind: str, before: Object | None, now: Object | None) -> bool:
+    """An autoscaler writes its status every 15 s; what is kept of it stays the same."""
+    if kind != AUTOSCALERS.kind or before is None or now is None:
+        return False
+    owners_of = [obj["metadata"].get("ownerReferences") for obj in (before, now)]
+    return bool(before["spec"] == now["spec"] and owners_of[0] == owners_of[1])
 
 
 def build_registry(

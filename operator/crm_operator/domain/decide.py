@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Condition, CrmIntegrationStatus, Decision, GuardState, GuardStatus
-from crm_operator.domain import guards, pause, report, rollout, scaling
+from crm_operator.domain import conflict, guards, pause, report, rollout, scaling
 from crm_operator.domain.allocation import Allocation, Wanted, allocate
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
@@ -36,8 +36,9 @@ def decide(world: World) -> Plan:
     verdicts = guards.evaluate(world)
     sync = pause.sync(world)
     move = rollout.advance(world, verdicts)
-    size = scaling.size(world)
+    size = conflict.yielded_size(world, scaling.size(world))
     allocation = allocate(world, move.rollout, total=size.replicas, paused=sync.paused)
+    allocation = conflict.yielded(world, allocation, paused=sync.paused)
     found = Findings(world=world, rollout=move.rollout, sync=sync, size=size, allocation=allocation, verdicts=verdicts)
     noticed = _noticed(world, report.status_of(found, ()))
     decisions = [*sync.decisions, *noticed, *move.decisions, *_scaled(world, size, paused=sync.paused)]
@@ -68,7 +69,7 @@ def _record(world: World, status: CrmIntegrationStatus) -> RecordRevision:
 def _scaled(world: World, size: Size, *, paused: bool) -> Iterator[Decision]:
     was = world.status.workers
     now = 0 if paused else size.replicas
-    if was is not None and was.desired != now and not paused:
+    if was is not None and was.desired != now and not paused and size.reason != conflict.REASON:
         yield Decision(time=world.now, what="Scaled", why=size.why, from_=str(was.desired), to=str(now))
 
 
@@ -90,6 +91,9 @@ def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
         and old["QueueReachable"].status == "False"
     ):
         yield Decision(time=world.now, what="QueueRead", why=new["QueueReachable"].message)
+    scaled, was_scaled = new["Scaled"], old.get("Scaled")
+    if scaled.reason == conflict.REASON and (was_scaled is None or was_scaled.reason != conflict.REASON):
+        yield Decision(time=world.now, what=conflict.REASON, why=scaled.message)
     ready, was_ready = new["Ready"], old.get("Ready")
     if (
         was_ready is None

@@ -4,7 +4,9 @@ from crm_operator.api.v1alpha1 import Decision
 from crm_operator.domain.plan import EmitEvent
 
 #: Decisions that somebody should look at.
-_WARNINGS = frozenset({"RolledBack", "GuardCritical", "TemplateRefused", "QueueLost", "WriteRefused"})
+_WARNINGS = frozenset(
+    {"RolledBack", "GuardCritical", "TemplateRefused", "QueueLost", "ScalingConflict", "WriteRefused"}
+)
 
 
 def event_of(decision: Decision) -> EmitEvent:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Condition, GuardState, Phase, RolloutPhase, RolloutStatus, SyncState
+from crm_operator.domain import conflict
 from crm_operator.domain.allocation import Allocation
 from crm_operator.domain.conditions import set_condition
 from crm_operator.domain.guards import Verdict
@@ -17,6 +18,8 @@ from crm_operator.domain.scaling import Size
 from crm_operator.domain.world import TemplateRefused, Unknown, Workload, World
 
 _Status = Literal["True", "False", "Unknown"]
+#: Reasons why the size is not what the queue asks for.
+_NOT_AS_WANTED = frozenset({"AtMaximum", conflict.REASON})
 _MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 _ROLLED_BACK = (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
 
@@ -182,7 +185,7 @@ def metrics_available(found: Findings) -> Says:
 def scaled(found: Findings) -> Says:
     if found.sync.paused:
         return Says("True", "Paused", "0 workers while paused")
-    status: _Status = "Unknown" if not found.size.known else "False" if found.size.reason == "AtMaximum" else "True"
+    status: _Status = "Unknown" if not found.size.known else "False" if found.size.reason in _NOT_AS_WANTED else "True"
     return Says(status, found.size.reason, found.size.why)
 
 

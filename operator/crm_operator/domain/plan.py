@@ -7,6 +7,7 @@ from typing import Literal
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus
 
 Role = Literal["stable", "canary"]
+ROLES: tuple[Role, ...] = ("stable", "canary")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,6 +175,8 @@ class World:
     jobs_done: Mapping[str, JobsDone | Unknown] = field(default_factory=dict)  # by revision
     #: Whether the workers' metrics can be read; None: not configured, or no pod to read.
     metrics: Unknown | None = None
+    #: Who else scales a Deployment of ours, as people call it: `HorizontalPodAutoscaler cpu`. By role.
+    scaled_by: Mapping[str, str] = field(default_factory=dict)
     pauses: tuple[Pause, ...] = ()
     #: A write of the pass before was refused by the API server (quota, admission, RBAC); its own words, shortened.
     refused: Unknown | None = None
