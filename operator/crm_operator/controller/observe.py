@@ -4,6 +4,7 @@ From the cache what the watches say, from the hubs what the sources read, and fr
 neither has: a template's verdict by dry run, a stored template, a Secret's key.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -34,6 +35,7 @@ from crm_operator.controller.templates import TemplateChecks
 from crm_operator.controller.workloads import Ledger
 from crm_operator.domain.default_guards import guards_of
 from crm_operator.domain.key import Key
+from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.pause import effective, matches
 from crm_operator.domain.plan import ROLES, Role
 from crm_operator.domain.revision import revision_of
@@ -72,6 +74,7 @@ class Observer:
         self._queues = queues
         self._pods = pods
         self._clock = clock
+        self._loads: dict[Key, LoadMemory] = {}
 
     async def observe(
         self,
@@ -91,7 +94,7 @@ class Observer:
         await self._watch_queue(key, spec)
         guards = [guard for guard, _ in guards_of(spec.guards)]
         self._watch_pods(key, spec, status, guards)
-        return World(
+        world = World(
             now=now,
             namespace=key.namespace,
             name=key.name,
@@ -112,6 +115,7 @@ class Observer:
             pauses=self.pauses(key, spec.provider, now),
             refused=refused,
         )
+        return dataclasses.replace(world, load=self._loads.setdefault(key, LoadMemory()).notice(world))
 
     def pauses(self, key: Key, provider: str, now: datetime) -> tuple[Pause, ...]:
         """The effective SyncPauses that match, by name."""
@@ -131,6 +135,7 @@ class Observer:
         self._queues.forget(key)
         self._pods.forget(key)
         self._ledger.forget(key)
+        self._loads.pop(key, None)
 
     async def _known(
         self, integration: Object, status: CrmIntegrationStatus, target: str, now: datetime

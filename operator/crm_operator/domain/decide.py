@@ -142,7 +142,7 @@ def _why(rollout_reason: str | None, size_why: str) -> str:
 def _requeue(
     world: World, status: CrmIntegrationStatus, look_again: datetime | None, *, written: str | None
 ) -> timedelta | None:
-    times = [look_again, world.queue.peak_until, pause.next_expiry(world)]
+    times = [look_again, world.load.look_again, pause.next_expiry(world)]
     if any(guard.state not in (GuardState.OK, GuardState.INACTIVE) for guard in status.guards):
         # What leaves a guard's window is no news from any source.
         times.append(world.now + GUARDS_AGAIN)

@@ -1,14 +1,14 @@
-"""How many workers the backlog needs. The law and its reasons: docs/scaling.md."""
+"""How many workers should run: the drain law's need, held against the past and the bounds. See docs/scaling.md."""
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec
+from crm_operator.domain.drain_law import busy, needed
 from crm_operator.domain.world import QueueReading, Unknown, World
 
-#: Used when neither drainTarget nor backlogPerReplica is given.
-DEFAULT_DRAIN_TARGET = timedelta(seconds=60)
+#: A size above this one is not lowered for less than a twentieth of it: a step that saves little costs pods that start.
+DEADBAND_ABOVE, DEADBAND = 20, 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +22,10 @@ class Size:
     known: bool
 
 
-def needed(backlog: int, spec: CrmIntegrationSpec) -> int:
-    """Workers that clear `backlog` jobs (>= 0) as the spec asks, before any bound.
-
-    drainTarget: ceil(backlog x jobDuration / (concurrency x drainTarget)); by Little's law a steady stream of jobs then
-    waits about drainTarget. backlogPerReplica: ceil(backlog / backlogPerReplica). At least 1 for one job.
-    """
-    scaling = spec.scaling
-    if scaling.backlog_per_replica is not None:
-        return math.ceil(backlog / scaling.backlog_per_replica)
-    target: timedelta = scaling.drain_target or DEFAULT_DRAIN_TARGET
-    job: timedelta = scaling.job_duration
-    return math.ceil(backlog * (job / (spec.workers.concurrency * target)))
+def wanted(world: World, reading: QueueReading, *, rate: float) -> float:
+    """Workers that `reading` and `rate` (jobs/s that arrive, >= 0) ask for, before the past and the spec's bounds."""
+    spec = world.spec
+    return needed(spec, backlog=reading.backlog, working=busy(world, reading), rate=rate, job=spec.scaling.job_duration)
 
 
 def size(world: World) -> Size:
@@ -55,10 +47,11 @@ def size(world: World) -> Size:
 
 def _from_reading(world: World, reading: QueueReading, held: int) -> Size:
     spec, view = world.spec, world.queue
-    peak = max(reading.backlog, view.peak_backlog or 0)
-    need = needed(peak, spec)
+    rate = world.load.arrival_rate or 0.0
+    now = _whole(wanted(world, reading, rate=rate))
+    need = max(now, _whole(world.load.peak or 0.0))
     covered = view.good_since is not None and world.now - view.good_since >= spec.scaling.scale_down_after
-    if not covered:
+    if not covered or _too_small_a_step(held, need):
         need = max(need, held)
     replicas = _bound(need, spec)
     jobs = f"{reading.backlog} jobs to do"
@@ -69,8 +62,17 @@ def _from_reading(world: World, reading: QueueReading, held: int) -> Size:
             why=f"{jobs} need {need} workers; maxReplicas is {replicas}",
             known=True,
         )
-    slow = "; going down slowly" if needed(reading.backlog, spec) < replicas > spec.scaling.min_replicas else ""
+    slow = "; going down slowly" if now < replicas > spec.scaling.min_replicas else ""
     return Size(replicas=replicas, reason="AtTarget", why=f"{jobs}, {replicas} workers{slow}", known=True)
+
+
+def _whole(workers: float) -> int:
+    """Rounded up; what is a rounding error of floating point above a whole number is that number."""
+    return math.ceil(round(workers, 6))
+
+
+def _too_small_a_step(held: int, need: int) -> bool:
+    return held > DEADBAND_ABOVE and 0 < held - need < DEADBAND * held
 
 
 def _bound(replicas: int, spec: CrmIntegrationSpec) -> int:

@@ -152,28 +152,31 @@ class LevelSeries:
 
 
 class PeakWindow:
-    """The largest of the values within a window, in constant time per reading (a monotonic deque).
+    """The largest of the values within a window, in constant time per value (a monotonic deque).
 
-    Bounded by the number of readings in the window, and far below it unless the values only fall.
+    A value lasts until the next one is recorded, however long that takes. Bounded by the number of values in the
+    window, and far below it unless they only fall.
     """
 
     def __init__(self) -> None:
-        self._falling: deque[tuple[datetime, int]] = deque()
+        self._falling: deque[tuple[datetime, float]] = deque()  # until when a value lasted, and the value
 
-    def record(self, value: int, at: datetime, *, window: timedelta) -> None:
+    def record(self, value: float, at: datetime, *, window: timedelta) -> None:
         """Take the newest value and drop what has left the window."""
+        if self._falling:
+            self._falling[-1] = (at, self._falling[-1][1])
         while self._falling and self._falling[-1][1] <= value:
             self._falling.pop()
         self._falling.append((at, value))
-        while self._falling[0][0] < at - window:
+        while len(self._falling) > 1 and self._falling[0][0] <= at - window:
             self._falling.popleft()
 
     @property
-    def peak(self) -> int | None:
+    def peak(self) -> float | None:
         """None: no value yet."""
         return self._falling[0][1] if self._falling else None
 
     @property
     def falls_at(self) -> datetime | None:
-        """When the peak was last seen, if a lower value came after it; None: the newest value is the peak."""
+        """Until when the peak lasted, if a lower value came after it; None: the newest value is the peak."""
         return self._falling[0][0] if len(self._falling) > 1 else None

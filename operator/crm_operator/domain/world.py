@@ -41,15 +41,23 @@ class QueueReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueView:
-    """The newest reading, and what scaling needs to know of those before it."""
+    """The newest reading, and since when readings are good."""
 
     latest: QueueReading | Unknown
-    #: The largest backlog within `scaling.scaleDownAfter`, or since readings became good. None: no good reading yet.
-    peak_backlog: int | None = None
     #: Readings have been good without a gap since then. None: the newest one is not good.
     good_since: datetime | None = None
-    #: When the peak leaves the window, if the readings stay as they are: time to look again.
-    peak_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the readings of a while say beyond the newest one, see domain/load."""
+
+    #: Jobs per second that arrive, >= 0. None: no good reading.
+    arrival_rate: float | None = None
+    #: The most workers that were needed at any time within `scaling.scaleDownAfter`, before any bound.
+    peak: float | None = None
+    #: When to look again though no reading changes: the peak leaves its window, or the rate still moves.
+    look_again: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +179,7 @@ class World:
     #: Revisions whose template is stored, or could be read; a rollback can go there.
     known_revisions: frozenset[str] = frozenset()
     queue: QueueView = QueueView(latest=Unknown("no reading yet", "Starting"))
+    load: Load = Load()
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by guard name
     jobs_done: Mapping[str, JobsDone | Unknown] = field(default_factory=dict)  # by revision
     #: Whether the workers' metrics can be read; None: not configured, or no pod to read.

@@ -64,13 +64,9 @@ def a_reading(waiting: int = 0, *, at: datetime = NOW, **parts: Any) -> QueueRea
     return QueueReading(waiting=waiting, at=at, **(fields | parts))
 
 
-def a_queue(waiting: int = 0, *, peak: int | None = None, good_for: float = 3600, now: datetime = NOW) -> QueueView:
-    """A good reading; readings have been good for `good_for` seconds, with `peak` as their largest backlog."""
-    return QueueView(
-        latest=a_reading(waiting, at=now),
-        peak_backlog=waiting if peak is None else peak,
-        good_since=now - timedelta(seconds=good_for),
-    )
+def a_queue(waiting: int = 0, *, good_for: float = 3600, now: datetime = NOW) -> QueueView:
+    """A good reading; readings have been good for `good_for` seconds."""
+    return QueueView(latest=a_reading(waiting, at=now), good_since=now - timedelta(seconds=good_for))
 
 
 def an_outage(why: str = "spec.queue.url: redis:6379 refused the connection", reason: str = "Refused") -> QueueView:

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase
 from crm_operator.domain.decide import decide
+from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.plan import (
     Action,
     ApplyTemplate,
@@ -70,6 +71,7 @@ class Simulation:
         self.lines: list[str] = []
         self.writes = 0
         self._serial = 0
+        self._load = LoadMemory()
         self._good_since = NOW - timedelta(hours=1)
 
     # --- what the scenario does
@@ -148,7 +150,7 @@ class Simulation:
 
     def world(self) -> World:
         target = revision_of(self.spec.workers.template)
-        return World(
+        world = World(
             now=self.now,
             namespace="crm",
             name="hubspot",
@@ -164,6 +166,7 @@ class Simulation:
             evidence={"sync-errors": self._evidence()},
             pauses=self.pauses,
         )
+        return dataclasses.replace(world, load=self._load.notice(world))
 
     @property
     def phase(self) -> RolloutPhase | None:

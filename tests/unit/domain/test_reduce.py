@@ -170,15 +170,26 @@ def test_a_restless_level_stays_small() -> None:
 @given(st.lists(st.tuples(st.integers(1, 10), st.integers(0, 50)), min_size=1, max_size=60), st.integers(0, 40))
 def test_the_peak_is_the_largest_of_the_window(readings: list[tuple[int, int]], window: int) -> None:
     peak, second = PeakWindow(), 0
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int | None, int]] = []  # until when it lasted, None: it is the newest; the value
     for pause, number in readings:
         second += pause
         peak.record(number, at(second), window=timedelta(seconds=window))
-        seen.append((second, number))
-        within = [number for when, number in seen if when >= second - window]
-        assert peak.peak == max(within)
-        last = max(when for when, number in seen if number == max(within) and when >= second - window)
-        assert peak.falls_at == (None if last == second else at(last))
+        seen = [*((until or second, value) for until, value in seen), (None, number)]
+        within = [(until, value) for until, value in seen if until is None or until > second - window]
+        assert peak.peak == max(value for _, value in within)
+        lasted = [until for until, value in within if value == peak.peak]
+        assert peak.falls_at == (None if None in lasted else at(max(filter(None, lasted))))
+
+
+def test_a_peak_lasts_until_another_value_is_recorded() -> None:
+    peak, window = PeakWindow(), timedelta(seconds=20)
+    peak.record(10, at(0), window=window)
+    peak.record(1, at(300), window=window)
+    assert (peak.peak, peak.falls_at) == (10, at(300))
+    peak.record(1, at(319), window=window)
+    assert peak.peak == 10
+    peak.record(1, at(320), window=window)
+    assert (peak.peak, peak.falls_at) == (1, None)
 
 
 # -- pods that come and go --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
 from crm_operator.domain.plan import ApplyTemplate, RecordRevision, WriteStatus
 from crm_operator.domain.report import worth_writing
-from crm_operator.domain.world import TemplateRefused, Unknown, World
+from crm_operator.domain.world import Load, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -33,6 +33,8 @@ def steady(**parts: Any) -> World:
 
 
 FAILING = steady(evidence={"sync-errors": evidence(good=11)})
+#: Ten workers were needed a moment ago.
+HELD = Load(peak=10)
 REFUSED = steady(refused=Unknown("quota", "WriteRefused"))
 
 
@@ -176,17 +178,17 @@ def test_workers_that_are_all_there_are_said_at_once() -> None:
 
 
 def test_live_numbers_wait_for_their_turn() -> None:
-    assert written(steady(), queue=a_queue(50, peak=100)) is None
-    assert written(steady(), queue=a_queue(50, peak=100), now=NOW + 15 * SECOND) == "live numbers"
+    assert written(steady(), queue=a_queue(50), load=HELD) is None
+    assert written(steady(), queue=a_queue(50), load=HELD, now=NOW + 15 * SECOND) == "live numbers"
 
 
 def test_live_numbers_that_hardly_moved_are_not_written() -> None:
-    assert written(steady(), queue=a_queue(95, peak=100), now=NOW + 60 * SECOND) is None
+    assert written(steady(), queue=a_queue(95), load=HELD, now=NOW + 60 * SECOND) is None
 
 
 def test_numbers_that_wait_are_looked_at_again_in_time() -> None:
     stored = status(steady())
-    plan = decide(steady(status=stored, queue=a_queue(50, peak=100), now=NOW + 5 * SECOND))
+    plan = decide(steady(status=stored, queue=a_queue(50), load=HELD, now=NOW + 5 * SECOND))
     assert plan.requeue_after == 10 * SECOND
 
 

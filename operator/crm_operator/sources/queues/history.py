@@ -1,4 +1,4 @@
-"""One integration's readings over time: the newest, the largest backlog, and what queue guards ask.
+"""One integration's readings over time: the newest, since when they are good, and what queue guards ask.
 
 A failed read or a new connection is a gap: everything starts anew, because a broker that came back empty must not
 look as if it had been empty for long, nor as if its dead letters had just appeared. No I/O and no clock here.
@@ -8,7 +8,7 @@ Used by `broker` (writes) and `hub` (reads).
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, QueueMetric, Reduce
-from crm_operator.domain.series import CounterSeries, LevelSeries, PeakWindow
+from crm_operator.domain.series import CounterSeries, LevelSeries
 from crm_operator.domain.world import Evidence, QueueReading, QueueView, Reading, Unknown
 
 #: What decides whether a reading differs from the one before. Not the age: it grows with every second.
@@ -30,11 +30,10 @@ class QueueHistory:
         self._previous: QueueReading | None = None
         self._good_since: datetime | None = None
         self._readings = 0
-        self._peak = PeakWindow()
         self._series = {metric: _series_for(metric) for metric in self._asked}
 
     def set_window(self, window: timedelta) -> None:
-        """A longer window starts anew: what it would need is gone already."""
+        """A longer `scaleDownAfter` starts anew: readings count as good for as long as the window remembers."""
         if window > self._window:
             self._restart()
             if isinstance(self.latest, QueueReading):
@@ -57,7 +56,6 @@ class QueueHistory:
         if self._good_since is None:
             self._good_since = reading.at
         self._readings += 1
-        self._peak.record(reading.backlog, reading.at, window=self._window)
         for metric in self._asked:
             self._record_metric(metric, reading)
         changed = isinstance(before, Unknown) or _counts(before) != _counts(reading)
@@ -69,13 +67,7 @@ class QueueHistory:
         """For scaling."""
         if isinstance(self.latest, Unknown):
             return QueueView(latest=self.latest)
-        seen = self._peak.falls_at
-        return QueueView(
-            latest=self.latest,
-            peak_backlog=self._peak.peak,
-            good_since=self._good_since,
-            peak_until=None if seen is None else seen + self._window,
-        )
+        return QueueView(latest=self.latest, good_since=self._good_since)
 
     def evidence(self, guard: Guard) -> Evidence:
         """For one guard with metric.from = queue. An Increase is remembered from the first time it is asked for."""

@@ -1,0 +1,49 @@
+"""What scaling remembers of one integration between two looks: its arrivals, and the largest need of a while ago.
+
+Kept in memory only. After a restart, or a gap in the readings, it begins anew, and until the readings have been good
+for `scaleDownAfter` nothing goes down (`domain/scaling`): by then the window is full again. `controller/observe` feeds
+it on every look with the world as far as it is known, and puts its answer into the world.
+"""
+
+from datetime import datetime, timedelta
+
+from crm_operator.domain.arrivals import Arrivals
+from crm_operator.domain.drain_law import busy
+from crm_operator.domain.scaling import wanted
+from crm_operator.domain.series import PeakWindow
+from crm_operator.domain.world import Load, QueueReading, World
+
+#: While the rate still moves although the readings do not, look again after this time.
+_UNSETTLED = timedelta(seconds=1)
+
+
+class LoadMemory:
+    """Bounded by `scaleDownAfter`, see `domain/series`, and by what `Arrivals` remembers."""
+
+    def __init__(self) -> None:
+        self._arrivals = Arrivals()
+        self._good_since: datetime | None = None
+        self._peak = PeakWindow()
+
+    def notice(self, world: World) -> Load:
+        """Take the world's newest reading; what it and those before it say."""
+        reading = world.queue.latest
+        if not isinstance(reading, QueueReading):
+            return Load()
+        if world.queue.good_since != self._good_since:
+            self._good_since, self._arrivals = world.queue.good_since, Arrivals()
+        job = world.spec.scaling.job_duration
+        self._arrivals.record(backlog=reading.backlog, busy=busy(world, reading), at=reading.at)
+        now = max(world.now, reading.at)
+        rate = self._arrivals.rate(job=job, now=now)
+        window = world.spec.scaling.scale_down_after
+        self._peak.record(wanted(world, reading, rate=rate), now, window=window)
+        falls_at = self._peak.falls_at
+        times = [None if falls_at is None else falls_at + window]
+        if not self._arrivals.settled(job=job, now=now):
+            times.append(now + _UNSETTLED)
+        return Load(
+            arrival_rate=rate,
+            peak=self._peak.peak,
+            look_again=min((time for time in times if time is not None), default=None),
+        )
