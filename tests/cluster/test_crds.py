@@ -192,6 +192,42 @@ WRONG = [
         "spec.scaling.backlogPerReplica",
         "greater than or equal to 1",
     ),
+    wrong(
+        "no limit",
+        an_integration(scaling={"maxReplicas": 3, "rateLimit": {"requestsPerJob": 2}}),
+        "spec.scaling.rateLimit",
+        "rateLimit names no limit; give a preset, or requests and per, concurrency or daily",
+    ),
+    wrong(
+        "requests without a time",
+        an_integration(scaling={"maxReplicas": 3, "rateLimit": {"requests": 100}}),
+        "spec.scaling.rateLimit",
+        "requests needs its time; add per, e.g. per: 10s",
+    ),
+    wrong(
+        "a time without requests",
+        an_integration(scaling={"maxReplicas": 3, "rateLimit": {"per": "10s", "daily": 1}}),
+        "spec.scaling.rateLimit",
+        "per needs a number; add requests, e.g. requests: 100",
+    ),
+    wrong(
+        "an unknown preset",
+        an_integration(scaling={"maxReplicas": 3, "rateLimit": {"preset": "salesforce"}}),
+        "spec.scaling.rateLimit.preset",
+        "supported values",
+    ),
+    wrong(
+        "0 requests a job",
+        an_integration(scaling={"maxReplicas": 3, "rateLimit": {"daily": 1, "requestsPerJob": 0}}),
+        "spec.scaling.rateLimit.requestsPerJob",
+        "greater than or equal to 0.001",
+    ),
+    wrong(
+        "an account's name",
+        an_integration(scaling={"maxReplicas": 3, "rateLimit": {"daily": 1, "account": "Acme Inc"}}),
+        "spec.scaling.rateLimit.account",
+        "must be a DNS label",
+    ),
     # rollout
     wrong("weights fall", an_integration(rollout=steps(50, 20)), "spec.rollout.steps", "do not rise from step to step"),
     wrong("weights stay", an_integration(rollout=steps(10, 50, 50)), "spec.rollout.steps", "remove equal weights"),
@@ -368,6 +404,12 @@ DURATIONS = [
         "1h",
     ),
     (
+        lambda d: an_integration(scaling={"maxReplicas": 3, "rateLimit": {"requests": 1, "per": d}}),
+        "spec.scaling.rateLimit.per",
+        "1s",
+        "24h",
+    ),
+    (
         lambda d: an_integration(rollout={"steps": [{"weight": 1, "hold": d}]}),
         "spec.rollout.steps[0].hold",
         "0s",
@@ -417,6 +459,23 @@ GOOD = [
     pytest.param(an_integration(queue={"names": ["q"], "url": "rediss://[fd00::1]:6380/2"}), id="TLS and IPv6"),
     pytest.param(an_integration(scaling={"maxReplicas": 3, "minReplicas": 3}), id="a fixed size"),
     pytest.param(an_integration(scaling={"maxReplicas": 3, "backlogPerReplica": 50}), id="by backlog"),
+    pytest.param(
+        an_integration(
+            scaling={
+                "maxReplicas": 3,
+                "rateLimit": {
+                    "preset": "hubspot-professional",
+                    "requests": 100,
+                    "per": "10s",
+                    "concurrency": 10,
+                    "daily": 250_000,
+                    "requestsPerJob": 0.5,
+                    "account": "acme",
+                },
+            }
+        ),
+        id="every limit",
+    ),
     pytest.param(
         an_integration(workers={"template": {"spec": {"containers": [{"name": "worker"}, {"name": "proxy"}]}}}),
         id="a sidecar",

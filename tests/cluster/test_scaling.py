@@ -110,5 +110,23 @@ async def test_a_deployment_that_an_autoscaler_scales_is_left_to_it(scene: Scene
     await scene.until(says("Scaled", "True", "AtTarget"))
 
 
+async def test_a_rate_limit_bounds_the_workers_and_an_account_shares_it(scene: Scene) -> None:
+    # A worker runs 8 jobs at once; 1000 jobs of 1 s in 10 s need 13 of them, 40 requests at once feed 5.
+    limit = {"concurrency": 40, "account": "acme"}
+    scaling = {"minReplicas": 0, "maxReplicas": 20, "drainTarget": "10s", "scaleDownAfter": "2s", "rateLimit": limit}
+    await scene.settled(scaling=scaling)
+    scene.enqueue(1000)
+    told = await scene.until(says("Scaled", "False", "RateLimited"))
+    assert "40 requests at once" in cond(told, "Scaled")["message"]
+    await scene.deployment_until(replicas(5))
+    assert told["status"]["scaling"]["rateLimitPercent"] == 100
+    await scene.settled("other", scaling=scaling)
+    scene.enqueue(1000, "other")
+    await scene.deployment_until(replicas(2), "other")
+    await scene.deployment_until(replicas(2))
+    scene.work_off("other")
+    await scene.deployment_until(replicas(4))
+
+
 def seconds_between(first: str, second: str) -> float:
     return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()

@@ -1,6 +1,7 @@
 """The pod hub against real HTTP servers, well-behaved and not."""
 
 import asyncio
+import dataclasses
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
-from crm_operator.domain.world import JobsDone, Reading, Unknown
+from crm_operator.domain.reduce import JOB_TIME_METRICS
+from crm_operator.domain.world import JobsDone, JobTime, Reading, Unknown
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
 from tests.sources.conftest import Changes, now, running
 
@@ -125,6 +128,22 @@ async def test_an_increase_is_summed_over_pods_and_split_by_revision() -> None:
     assert reading.value == 7
     sides = {side: found.value for side, found in evidence.by_revision.items() if isinstance(found, Reading)}
     assert sides == {"old": 3, "new": 4}
+
+
+async def test_the_duration_of_jobs_is_learned_from_dramatiqs_own_histogram() -> None:
+    registry = CollectorRegistry()
+    histogram = Histogram(
+        "dramatiq_message_duration_milliseconds", "Time.", ["queue_name", "actor_name"], registry=registry
+    )
+    pod = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    async with served(pod) as yard:
+        yard.hub.watch(KEY, dataclasses.replace(yard.source(), metrics=frozenset(JOB_TIME_METRICS)))
+        for actor, millis in [("sync_contact", 100), ("sync_deal", 300)]:
+            for _ in range(20):
+                histogram.labels("crm_hubspot", actor).observe(millis)
+        pod.text = generate_latest(registry).decode()
+        found = await yard.changes.until(lambda: yard.hub.job_times(KEY), is_so=bool)
+        assert found == {"old": JobTime(mean=timedelta(milliseconds=200), jobs=40)}
 
 
 async def test_jobs_done_are_counted_from_the_start_of_the_pods() -> None:

@@ -13,6 +13,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
+    StringConstraints,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
@@ -76,6 +77,16 @@ class Matching:
         if not re.fullmatch(self.pattern, value):
             raise ValueError(f'"{value}" {self.must}')
         return value
+
+
+DnsLabel = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    Matching(
+        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "must be a DNS label: a-z, 0-9 and -, beginning and ending with a letter or digit",
+    ),
+]
 
 
 def shortened(limit: int) -> tuple[BeforeValidator, PlainSerializer]:

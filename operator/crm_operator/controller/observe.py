@@ -13,14 +13,16 @@ from crm_operator.api.v1alpha1 import (
     CrmIntegrationSpec,
     CrmIntegrationStatus,
     Guard,
+    GuardMetric,
     MetricOrigin,
+    Reduce,
     RolloutPhase,
     SyncPauseSpec,
     SyncPauseStatus,
 )
 from crm_operator.controller import workloads
-from crm_operator.controller.cache import Cache
-from crm_operator.controller.kube import PODS, SYNCPAUSES, Object
+from crm_operator.controller.cache import Cache, key_of
+from crm_operator.controller.kube import CRMINTEGRATIONS, PODS, SYNCPAUSES, Object
 from crm_operator.controller.render import (
     TemplateError,
     deployment,
@@ -38,8 +40,10 @@ from crm_operator.domain.key import Key
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.pause import effective, matches
 from crm_operator.domain.plan import ROLES, Role
+from crm_operator.domain.rate_limit import HITS_METRIC, PACE
+from crm_operator.domain.reduce import JOB_TIME_METRICS, JOB_TIME_WINDOW
 from crm_operator.domain.revision import revision_of
-from crm_operator.domain.world import Evidence, Pause, QueueReading, Template, Unknown, Workload, World
+from crm_operator.domain.world import Evidence, Pause, QueueReading, Reading, Template, Unknown, Workload, World
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
 from crm_operator.sources.queues import QueueHub, QueueSource
 from crm_operator.sources.secret import Secret
@@ -49,6 +53,13 @@ TRIAL_INTERVAL = timedelta(seconds=1)
 #: ... and this often while it fails and nobody can be blamed yet.
 BLAME_INTERVAL = timedelta(milliseconds=250)
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
+#: How the refusals of the provider are read.
+_HITS = Guard(
+    name="rate-limit-hits",
+    metric=GuardMetric(from_=MetricOrigin.PODS, name=HITS_METRIC),
+    reduce=Reduce.INCREASE,
+    window=PACE,
+)
 
 
 class Observer:
@@ -110,6 +121,9 @@ class Observer:
             queue=self._queues.view(key),
             evidence={guard.name: self._evidence(key, spec, guard) for guard in guards},
             jobs_done=self._pods.jobs_done(key) if spec.metrics.pods is not None else {},
+            job_times=self._pods.job_times(key) if spec.metrics.pods is not None else {},
+            rate_limit_hits=self._hits(key, spec),
+            sharing=self._sharing(key, integration),
             metrics=self._pods.health(key) if spec.metrics.pods is not None else None,
             scaled_by=self._scaled_by(key),
             pauses=self.pauses(key, spec.provider, now),
@@ -215,6 +229,8 @@ class Observer:
             return
         wanted = [guard for guard in guards if guard.metric.from_ is MetricOrigin.PODS]
         names = {guard.metric.name for guard in wanted} | {guard.metric.per for guard in wanted if guard.metric.per}
+        names |= {*JOB_TIME_METRICS} if spec.scaling.backlog_per_replica is None or spec.scaling.rate_limit else set()
+        names |= {HITS_METRIC} if spec.scaling.rate_limit else set()
         self._pods.watch(
             key,
             PodSource(
@@ -222,7 +238,7 @@ class Observer:
                 path=pods.path,
                 interval=_scrape_interval(pods.interval, status),
                 metrics=frozenset(names),
-                window=max((guard.window for guard in wanted if guard.window), default=timedelta(minutes=1)),
+                window=max([guard.window for guard in wanted if guard.window] + [JOB_TIME_WINDOW]),
                 targets=self._targets(key, spec),
             ),
         )
@@ -254,6 +270,24 @@ class Observer:
             )
         return tuple(targets)
 
+    def _hits(self, key: Key, spec: CrmIntegrationSpec) -> Reading | Unknown | None:
+        if spec.scaling.rate_limit is None or spec.metrics.pods is None:
+            return None
+        return self._pods.evidence(key, _HITS).overall
+
+    def _sharing(self, key: Key, integration: Object) -> tuple[int | None, ...]:
+        """Backlogs of the others of this namespace that spend from the same account of the same provider."""
+        account = _account(integration)
+        if account is None:
+            return ()
+        others = sorted(
+            key_of(item)
+            for item in self._cache.objects(CRMINTEGRATIONS.kind, key.namespace)
+            if key_of(item) != key and _account(item) == account
+        )
+        readings = [self._queues.view(other).latest for other in others]
+        return tuple(reading.backlog if isinstance(reading, QueueReading) else None for reading in readings)
+
     def _evidence(self, key: Key, spec: CrmIntegrationSpec, guard: Guard) -> Evidence:
         if guard.metric.from_ is MetricOrigin.QUEUE:
             return self._queues.evidence(key, guard)
@@ -275,3 +309,10 @@ def _scaler(autoscaler: Object) -> str:
     metadata = autoscaler["metadata"]
     makers = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
     return f"HorizontalPodAutoscaler {metadata['name']}" + (f" of {makers[0]}" if makers else "")
+
+
+def _account(integration: Object) -> tuple[str, str] | None:
+    """Provider and account that a stored integration's rate limit names. None: it shares with nobody."""
+    spec = integration["spec"]
+    account = ((spec.get("scaling") or {}).get("rateLimit") or {}).get("account")
+    return None if account is None else (str(spec.get("provider")), str(account))

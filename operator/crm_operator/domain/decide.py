@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Condition, CrmIntegrationStatus, Decision, GuardState, GuardStatus
-from crm_operator.domain import conflict, guards, pause, report, rollout, scaling
+from crm_operator.domain import conflict, guards, pause, rate_limit, report, rollout, scaling
 from crm_operator.domain.allocation import Allocation, Wanted, allocate
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
@@ -29,6 +29,8 @@ from crm_operator.domain.world import TemplateRefused, Workload, World
 SOONEST = timedelta(milliseconds=100)
 #: While a guard objects it is judged again at least this often.
 GUARDS_AGAIN = timedelta(seconds=2)
+#: Nobody tells of the backlogs of those who share the rate limit.
+SHARES_AGAIN = timedelta(seconds=5)
 
 
 def decide(world: World) -> Plan:
@@ -142,10 +144,17 @@ def _why(rollout_reason: str | None, size_why: str) -> str:
 def _requeue(
     world: World, status: CrmIntegrationStatus, look_again: datetime | None, *, written: str | None
 ) -> timedelta | None:
-    times = [look_again, world.load.look_again, pause.next_expiry(world)]
+    times = [
+        look_again,
+        world.load.look_again,
+        rate_limit.look_again(rate_limit.throttle(world)),
+        pause.next_expiry(world),
+    ]
     if any(guard.state not in (GuardState.OK, GuardState.INACTIVE) for guard in status.guards):
         # What leaves a guard's window is no news from any source.
         times.append(world.now + GUARDS_AGAIN)
+    if world.sharing:
+        times.append(world.now + SHARES_AGAIN)
     if written is None and report.live_pending(world.status, status):
         times.append(report.live_due(world.status, world.now))
     if isinstance(world.template, TemplateRefused):

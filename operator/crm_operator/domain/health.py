@@ -18,9 +18,9 @@ from crm_operator.domain.scaling import Size
 from crm_operator.domain.world import TemplateRefused, Unknown, Workload, World
 
 _Status = Literal["True", "False", "Unknown"]
-#: Reasons why the size is not what the queue asks for.
-_NOT_AS_WANTED = frozenset({"AtMaximum", conflict.REASON})
 _MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
+#: Of the condition Scaled: fewer workers than the load asks for, slower than the objective, or somebody else's size.
+_SHORT = ("AtMaximum", "RateLimited", "SLOBreached", conflict.REASON)
 _ROLLED_BACK = (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
 
 
@@ -185,7 +185,7 @@ def metrics_available(found: Findings) -> Says:
 def scaled(found: Findings) -> Says:
     if found.sync.paused:
         return Says("True", "Paused", "0 workers while paused")
-    status: _Status = "Unknown" if not found.size.known else "False" if found.size.reason in _NOT_AS_WANTED else "True"
+    status: _Status = "Unknown" if not found.size.known else "False" if found.size.reason in _SHORT else "True"
     return Says(status, found.size.reason, found.size.why)
 
 

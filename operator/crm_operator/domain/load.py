@@ -8,8 +8,9 @@ it on every look with the world as far as it is known, and puts its answer into 
 from datetime import datetime, timedelta
 
 from crm_operator.domain.arrivals import Arrivals
-from crm_operator.domain.drain_law import busy
-from crm_operator.domain.scaling import wanted
+from crm_operator.domain.drain_law import busy, drain_target
+from crm_operator.domain.job_duration import job_duration
+from crm_operator.domain.scaling import LATE, demand
 from crm_operator.domain.series import PeakWindow
 from crm_operator.domain.world import Load, QueueReading, World
 
@@ -32,18 +33,26 @@ class LoadMemory:
             return Load()
         if world.queue.good_since != self._good_since:
             self._good_since, self._arrivals = world.queue.good_since, Arrivals()
-        job = world.spec.scaling.job_duration
+        job = job_duration(world).mean
         self._arrivals.record(backlog=reading.backlog, busy=busy(world, reading), at=reading.at)
         now = max(world.now, reading.at)
         rate = self._arrivals.rate(job=job, now=now)
         window = world.spec.scaling.scale_down_after
-        self._peak.record(wanted(world, reading, rate=rate), now, window=window)
+        self._peak.record(demand(world, reading, rate=rate).workers, now, window=window)
         falls_at = self._peak.falls_at
-        times = [None if falls_at is None else falls_at + window]
+        times = [None if falls_at is None else falls_at + window, *_grows_late(world, reading)]
         if not self._arrivals.settled(job=job, now=now):
             times.append(now + _UNSETTLED)
         return Load(
             arrival_rate=rate,
             peak=self._peak.peak,
-            look_again=min((time for time in times if time is not None), default=None),
+            look_again=min((time for time in times if time is not None and time > world.now), default=None),
         )
+
+
+def _grows_late(world: World, reading: QueueReading) -> list[datetime]:
+    """When the oldest job's wait reaches what asks for a step more, and drainTarget: no reading tells that."""
+    if world.spec.scaling.backlog_per_replica is not None or reading.oldest_age is None:
+        return []
+    since = reading.at - reading.oldest_age
+    return [since + share * drain_target(world.spec) + _UNSETTLED for share in (LATE, 1.0)]

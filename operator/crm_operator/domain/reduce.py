@@ -18,13 +18,22 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, Reduce
 from crm_operator.domain.series import CounterSeries
-from crm_operator.domain.world import Evidence, JobsDone, Reading, Recent, Unknown
+from crm_operator.domain.world import Evidence, JobsDone, JobTime, Reading, Recent, Unknown
 
 #: Jobs that a worker has processed, as Dramatiq's Prometheus middleware counts them.
 JOBS_METRIC = "dramatiq_messages_total"
 
 #: The shortest time over which versions are compared; doubled up to the guard's window.
 SHORTEST_SPAN = timedelta(seconds=2)
+#: How long jobs took, in milliseconds, and how many they were: Dramatiq's histogram.
+JOB_TIME_METRICS = (
+    "dramatiq_message_duration_milliseconds_sum",
+    "dramatiq_message_duration_milliseconds_count",
+)
+#: Over this time, and from this many jobs on, the mean is told.
+JOB_TIME_WINDOW, JOB_TIME_LEAST = timedelta(minutes=5), 20
+#: No job may take longer, by Dramatiq's own time limit; beyond it a pod talks nonsense.
+_LONGEST_JOB = timedelta(hours=1)
 
 _UNREAD = Unknown("not read yet", "Starting")
 
@@ -147,6 +156,24 @@ class PodFleet:
                 continue
             done[side] = _sum_jobs([*map(_jobs_of, pods), self._jobs_of_gone.get(side)])
         return done
+
+    def job_times(self, now: datetime) -> dict[str, JobTime]:
+        """The mean duration of each revision's jobs over the window, for revisions that have pods and did enough."""
+        found: dict[str, JobTime] = {}
+        for side in sorted({pod.revision for pod in self.pods.values() if pod.is_target}):
+            millis, jobs = (
+                sum(
+                    memory.counter.increase(JOB_TIME_WINDOW, now)
+                    for pod in self.pods.values()
+                    if pod.revision == side and (memory := pod.metrics.get(name)) is not None
+                )
+                for name in JOB_TIME_METRICS
+            )
+            if jobs >= JOB_TIME_LEAST and millis > 0:
+                mean = min(millis / jobs / 1000, _LONGEST_JOB.total_seconds())
+                jobs = min(jobs, 2.0**53)
+                found[side] = JobTime(mean=max(timedelta(seconds=mean), timedelta.resolution), jobs=int(jobs))
+        return found
 
     def unread(self, now: datetime, *, among: Collection[str]) -> tuple[Unknown, int, int] | None:
         """The commonest reason why pods of `among` give no sample any more, how many have it, of how many pods.

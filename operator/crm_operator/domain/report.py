@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Decision, QueueStatus, WorkersStatus
-from crm_operator.domain import guards, health
+from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Decision, QueueStatus, ScalingStatus, WorkersStatus
+from crm_operator.domain import guards, health, rate_limit
 from crm_operator.domain.health import Findings
+from crm_operator.domain.job_duration import job_duration
 from crm_operator.domain.world import QueueReading
 
 LIVE_INTERVAL = timedelta(seconds=15)
@@ -40,6 +41,7 @@ def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationS
             canary=allocation.canary.replicas if allocation.canary is not None else 0,
         ),
         queue=_queue(found),
+        scaling=_scaling(found),
         rollout=found.rollout,
         guards=guards.recorded(found.verdicts, world),
         sync=found.sync.status,
@@ -59,6 +61,18 @@ def _queue(found: Findings) -> QueueStatus | None:
         dead=reading.dead,
         oldest_age_seconds=None if reading.oldest_age is None else int(reading.oldest_age.total_seconds()),
         observed_time=found.world.now,
+    )
+
+
+def _scaling(found: Findings) -> ScalingStatus:
+    world = found.world
+    job, used, rate = job_duration(world), rate_limit.throttle(world), world.load.arrival_rate
+    return ScalingStatus(
+        job_duration_milliseconds=max(1, round(job.mean.total_seconds() * 1000)),
+        learned_revision=job.learned_from,
+        arrival_rate=None if rate is None else float(f"{rate:.3g}"),
+        rate_limit_percent=None if used is None else used.percent,
+        rate_limit_time=None if used is None else used.since,
     )
 
 
@@ -111,6 +125,7 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
         if workers is None
         else (workers.desired, workers.stable, workers.canary, workers.ready == workers.desired),
         status.queue is None,
+        None if status.scaling is None else (status.scaling.learned_revision, status.scaling.rate_limit_percent),
     )
 
 
@@ -129,6 +144,9 @@ def _numbers(status: CrmIntegrationStatus) -> dict[str, float]:
         numbers["age"] = status.queue.oldest_age_seconds or 0
     if status.workers is not None:
         numbers["ready"] = status.workers.ready
+    if status.scaling is not None:
+        # Not the rate of arrivals: it scatters, and is written with the rest.
+        numbers["job"] = status.scaling.job_duration_milliseconds
     for guard in status.guards:
         if guard.value is not None:
             numbers[f"guard {guard.name}"] = float(guard.value)

@@ -3,12 +3,17 @@
 import math
 from dataclasses import dataclass
 
+from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec
-from crm_operator.domain.drain_law import busy, needed
+from crm_operator.domain.drain_law import busy, drain_target, needed, speed
+from crm_operator.domain.job_duration import job_duration
+from crm_operator.domain.rate_limit import Cap, cap, throttle
 from crm_operator.domain.world import QueueReading, Unknown, World
 
 #: A size above this one is not lowered for less than a twentieth of it: a step that saves little costs pods that start.
 DEADBAND_ABOVE, DEADBAND = 20, 0.05
+#: Of drainTarget: from here on the oldest job's wait asks for a step more, of this share of the need.
+LATE, STEP = 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +27,36 @@ class Size:
     known: bool
 
 
-def wanted(world: World, reading: QueueReading, *, rate: float) -> float:
-    """Workers that `reading` and `rate` (jobs/s that arrive, >= 0) ask for, before the past and the spec's bounds."""
-    spec = world.spec
-    return needed(spec, backlog=reading.backlog, working=busy(world, reading), rate=rate, job=spec.scaling.job_duration)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What one reading asks for, before the past and the spec's bounds."""
+
+    need: float  # workers that the load needs, >= 0
+    cap: Cap | None  # what the provider's rate limit feeds; None: no limit
+
+    @property
+    def workers(self) -> float:
+        return self.need if self.cap is None else min(self.need, self.cap.workers)
+
+
+def demand(world: World, reading: QueueReading, *, rate: float) -> Demand:
+    """Workers that `reading` and `rate` (jobs/s that arrive, >= 0) ask for.
+
+    One step more, a tenth and at least one worker, when the oldest job has waited for over half of `drainTarget`: then
+    something is slower than the law believes.
+    """
+    spec, job = world.spec, job_duration(world).mean
+    need = needed(spec, backlog=reading.backlog, working=busy(world, reading), rate=rate, job=job)
+    if waits_longer_than(world, reading, share=LATE):
+        need += max(1.0, STEP * need)
+    return Demand(need=need, cap=cap(world, speed=speed(spec, job), used=throttle(world)))
+
+
+def waits_longer_than(world: World, reading: QueueReading, *, share: float) -> bool:
+    """Whether the oldest job has waited for more than `share` of `drainTarget`, where that is the objective."""
+    if world.spec.scaling.backlog_per_replica is not None or reading.oldest_age is None:
+        return False
+    return reading.oldest_age > share * drain_target(world.spec)
 
 
 def size(world: World) -> Size:
@@ -47,23 +78,40 @@ def size(world: World) -> Size:
 
 def _from_reading(world: World, reading: QueueReading, held: int) -> Size:
     spec, view = world.spec, world.queue
-    rate = world.load.arrival_rate or 0.0
-    now = _whole(wanted(world, reading, rate=rate))
+    asked = demand(world, reading, rate=world.load.arrival_rate or 0.0)
+    now = _whole(asked.workers)
     need = max(now, _whole(world.load.peak or 0.0))
     covered = view.good_since is not None and world.now - view.good_since >= spec.scaling.scale_down_after
     if not covered or _too_small_a_step(held, need):
         need = max(need, held)
+    if waits_longer_than(world, reading, share=LATE):
+        # No worker goes while jobs are late, unless the provider would refuse their requests.
+        need = max(need, held if asked.cap is None else min(held, asked.cap.workers))
     replicas = _bound(need, spec)
-    jobs = f"{reading.backlog} jobs to do"
-    if need > spec.scaling.max_replicas:
-        return Size(
-            replicas=replicas,
-            reason="AtMaximum",
-            why=f"{jobs} need {need} workers; maxReplicas is {replicas}",
-            known=True,
+    reason, why = _told(world, reading, asked, need=need, replicas=replicas)
+    if reason == "AtTarget" and now < replicas > spec.scaling.min_replicas:
+        why += "; going down slowly"
+    return Size(replicas=replicas, reason=reason, why=why, known=True)
+
+
+def _told(world: World, reading: QueueReading, asked: Demand, *, need: int, replicas: int) -> tuple[str, str]:
+    """Reason and message of the condition Scaled: the bound that bites, else a broken objective, else all is well."""
+    scaling, limit = world.spec.scaling, asked.cap
+    jobs, late = f"{reading.backlog} jobs to do", ""
+    if waits_longer_than(world, reading, share=1.0) and reading.oldest_age is not None:
+        age = int(reading.oldest_age.total_seconds())
+        late = f"; the oldest waits for {age} s, longer than drainTarget ({render(drain_target(world.spec))})"
+    if limit is not None and _whole(asked.need) > limit.workers and limit.workers <= scaling.max_replicas:
+        remedy = "; one worker alone may exceed it, lower workers.concurrency" if limit.exceeded_by_one else ""
+        return "RateLimited", (
+            f"{jobs} need {_whole(asked.need)} workers; scaling.rateLimit ({limit.why}) feeds {limit.workers}, so more "
+            f"would only be refused; raise it if the provider allows more{remedy}{late}"
         )
-    slow = "; going down slowly" if now < replicas > spec.scaling.min_replicas else ""
-    return Size(replicas=replicas, reason="AtTarget", why=f"{jobs}, {replicas} workers{slow}", known=True)
+    if need > scaling.max_replicas:
+        return "AtMaximum", f"{jobs} need {need} workers; maxReplicas is {scaling.max_replicas}{late}"
+    if late:
+        return "SLOBreached", f"{jobs}, {replicas} workers{late}"
+    return "AtTarget", f"{jobs}, {replicas} workers"
 
 
 def _whole(workers: float) -> int:

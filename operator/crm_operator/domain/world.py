@@ -142,6 +142,14 @@ class JobsDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobTime:
+    """How long the jobs of one revision took of late, from the workers' own histograms."""
+
+    mean: timedelta  # > 0, at most an hour
+    jobs: int  # that it rests on, >= 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """A SyncPause that matches this integration and is effective now."""
 
@@ -182,6 +190,11 @@ class World:
     load: Load = Load()
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by guard name
     jobs_done: Mapping[str, JobsDone | Unknown] = field(default_factory=dict)  # by revision
+    job_times: Mapping[str, JobTime] = field(default_factory=dict)  # by revision, of those that did enough jobs
+    #: The provider's refusals (HTTP 429) in the last minute; None: nobody counts them, or there is no limit.
+    rate_limit_hits: Reading | Unknown | None = None
+    #: Backlogs of the other integrations that share the rate limit's account; None: could not be read.
+    sharing: tuple[int | None, ...] = ()
     #: Whether the workers' metrics can be read; None: not configured, or no pod to read.
     metrics: Unknown | None = None
     #: Who else scales a Deployment of ours, as people call it: `HorizontalPodAutoscaler cpu`. By role.

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import Guard
-from crm_operator.domain.reduce import JOBS_METRIC, PodFleet, Sample
+from crm_operator.domain.reduce import JOB_TIME_METRICS, JOBS_METRIC, PodFleet, Sample
 from crm_operator.domain.series import CounterSeries, LevelSeries, PeakWindow
-from crm_operator.domain.world import JobsDone, Reading, Unknown
+from crm_operator.domain.world import JobsDone, JobTime, Reading, Unknown
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ERRORS = "crm_sync_errors_total"
@@ -561,3 +561,37 @@ def test_every_value_is_finite_and_never_from_nothing(events: list[tuple[int, st
                 assert found.value == found.value < float("inf")
                 assert found.samples >= 1
                 assert at(second) - found.at <= fleet.fleet.stale_after
+
+
+# -- how long jobs take -----------------------------------------------------------------------------------------------
+
+MILLIS, COUNT = JOB_TIME_METRICS
+
+
+def test_the_mean_of_a_revisions_jobs_over_the_window() -> None:
+    fleet = Fleet(a1=0, a2=0, b1=0)
+    for pod, millis, jobs in [("a1", 4000, 10), ("a2", 8000, 30), ("b1", 100, 19)]:
+        fleet.says(10, pod, millis, metric=MILLIS)
+        fleet.says(10, pod, jobs, metric=COUNT)
+    # 12 s for 40 jobs; 19 jobs are too few to tell.
+    assert fleet.fleet.job_times(at(11)) == {"a": JobTime(mean=timedelta(milliseconds=300), jobs=40)}
+    assert fleet.fleet.job_times(at(311)) == {}
+
+
+def test_a_pod_that_left_still_teaches_and_a_version_without_pods_does_not() -> None:
+    fleet = Fleet(a1=0, a2=0)
+    fleet.says(10, "a2", 4000, metric=MILLIS)
+    fleet.says(10, "a2", 40, metric=COUNT)
+    fleet.there(20, a1=0)
+    assert fleet.fleet.job_times(at(21)) == {"a": JobTime(mean=timedelta(milliseconds=100), jobs=40)}
+    fleet.there(30, b1=30)
+    assert fleet.fleet.job_times(at(31)) == {}
+
+
+@given(st.floats(0, 1e308), st.floats(0, 1e308))
+def test_no_numbers_of_a_pod_break_it(millis: float, jobs: float) -> None:
+    fleet = Fleet(a1=0)
+    fleet.says(10, "a1", millis, metric=MILLIS)
+    fleet.says(10, "a1", jobs, metric=COUNT)
+    for time in fleet.fleet.job_times(at(11)).values():
+        assert timedelta(0) < time.mean <= timedelta(hours=1)

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_operator.domain.scaling import size, wanted
-from crm_operator.domain.world import Load, QueueView, Unknown
+from crm_operator.domain.scaling import demand, size
+from crm_operator.domain.world import Load, QueueReading, QueueView, Unknown, World
 from tests.unit.domain.builders import NOW, a_queue, a_reading, a_spec, a_status, a_workload, a_world, an_outage
 
 DRAIN = {"maxReplicas": 20, "drainTarget": "60s", "jobDuration": "400ms", "scaleDownAfter": "20s"}
+
+
+def wanted(world: World, reading: QueueReading, *, rate: float) -> float:
+    return demand(world, reading, rate=rate).workers
 
 
 @pytest.mark.parametrize(

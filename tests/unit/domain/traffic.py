@@ -64,7 +64,7 @@ def drive(
     workers: int = 0,
     world: Callable[[World, int], World] = lambda world, _: world,
 ) -> Course:
-    """`arrivals` gives each second's jobs, `job` their true duration in seconds (>= 1), `world` may change each look."""
+    """`arrivals` gives each second's jobs, `job` their true duration in seconds (>= 1); `world` may alter each look."""
     memory, ticks = LoadMemory(), list[Tick]()
     backlog, arrived, wanted, ready = 0.0, 0.0, workers, workers
     starting: list[int] = []  # when each pod will be Ready

@@ -12,13 +12,13 @@ from crm_operator.api.v1alpha1.integration import (
     Reduce,
     Rollout,
     RolloutStep,
-    Scaling,
     SecretKeyRef,
     Threshold,
     UrlFrom,
     Workers,
 )
 from crm_operator.api.v1alpha1.pause import SyncPauseIntegration, SyncPausePhase, SyncPauseSpec, SyncPauseStatus
+from crm_operator.api.v1alpha1.scaling import RateLimit, RatePreset, Scaling
 from crm_operator.api.v1alpha1.status import (
     Condition,
     CrmIntegrationStatus,
@@ -29,6 +29,7 @@ from crm_operator.api.v1alpha1.status import (
     QueueStatus,
     RolloutPhase,
     RolloutStatus,
+    ScalingStatus,
     SyncState,
     SyncStatus,
     WorkersStatus,
@@ -50,12 +51,15 @@ __all__ = [
     "Queue",
     "QueueMetric",
     "QueueStatus",
+    "RateLimit",
+    "RatePreset",
     "Reduce",
     "Rollout",
     "RolloutPhase",
     "RolloutStatus",
     "RolloutStep",
     "Scaling",
+    "ScalingStatus",
     "SecretKeyRef",
     "SyncPauseIntegration",
     "SyncPausePhase",

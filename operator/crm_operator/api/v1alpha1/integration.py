@@ -10,17 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema
 
-from crm_operator.api.base import ApiModel, Matching, cel, rules
+from crm_operator.api.base import ApiModel, DnsLabel, Matching, cel, rules
 from crm_operator.api.duration import duration_between
+from crm_operator.api.v1alpha1.scaling import Scaling
 
-DnsLabel = Annotated[
-    str,
-    StringConstraints(max_length=63),
-    Matching(
-        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        "must be a DNS label: a-z, 0-9 and -, beginning and ending with a letter or digit",
-    ),
-]
 #: Queue names and key prefixes as Dramatiq allows them.
 QueueName = Annotated[
     str,
@@ -169,40 +162,6 @@ class Queue(ApiModel):
         max_length=16,
         description="Names of the Dramatiq queues.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
-    )
-
-
-class Scaling(ApiModel):
-    """How many workers run."""
-
-    model_config = ApiModel.model_config | {
-        "json_schema_extra": rules(
-            cel(
-                "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
-                "maxReplicas is below minReplicas; raise it to minReplicas or more",
-                path=".maxReplicas",
-            ),
-            cel(
-                "!(has(self.drainTarget) && has(self.backlogPerReplica))",
-                "drainTarget and backlogPerReplica are two ways to say one thing; remove one of them",
-            ),
-        )
-    }
-
-    min_replicas: int = Field(default=0, ge=0, le=1000, description="Fewest workers. Default 0.")
-    max_replicas: int = Field(ge=1, le=1000, description="Most workers, canary included.")
-    drain_target: duration_between("1s", "24h") | None = Field(  # type: ignore[valid-type]
-        default=None, description="Size the workers so that the backlog is gone in this time. Default 60s."
-    )
-    backlog_per_replica: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Instead of drainTarget: this many waiting jobs per worker."
-    )
-    job_duration: duration_between("1ms", "1h") = Field(  # type: ignore[valid-type]
-        default=timedelta(seconds=1), description="How long one job takes; goes with drainTarget. Default 1s."
-    )
-    scale_down_after: duration_between("0s", "1h") = Field(  # type: ignore[valid-type]
-        default=timedelta(seconds=20),
-        description="Go down only to the largest size that was needed in this time. Default 20s.",
     )
 
 

@@ -5,9 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from crm_operator.api.base import ApiModel, Matching, Timestamp, cel, rules
+from crm_operator.api.base import ApiModel, DnsLabel, Matching, Timestamp, cel, rules
 from crm_operator.api.duration import duration_between
-from crm_operator.api.v1alpha1.integration import DnsLabel
 from crm_operator.api.v1alpha1.status import Condition, Text
 
 

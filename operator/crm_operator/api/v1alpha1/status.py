@@ -93,6 +93,25 @@ class QueueStatus(ApiModel):
     )
 
 
+class ScalingStatus(ApiModel):
+    """What scaling reckons with, and its memory of the provider's refusals."""
+
+    job_duration_milliseconds: int = Field(description="How long one job takes.")
+    learned_revision: RevisionName | None = Field(
+        default=None,
+        description="The version whose workers' metrics taught the duration; absent: it is scaling.jobDuration.",
+    )
+    arrival_rate: float | None = Field(
+        default=None, description="Jobs per second that arrive, estimated; absent without a reading."
+    )
+    rate_limit_percent: int | None = Field(
+        default=None,
+        description="The share of scaling.rateLimit that is used: halved by refusals (HTTP 429), "
+        "10 more a minute without; absent without a limit.",
+    )
+    rate_limit_time: Timestamp | None = Field(default=None, description="When that share last changed.")
+
+
 class RolloutStatus(ApiModel):
     """The rollout's memory. Revisions are names of pod templates, see domain/revision.py."""
 
@@ -193,6 +212,7 @@ class CrmIntegrationStatus(ApiModel):
     message: Text | None = Field(default=None, description="One sentence with numbers.")
     workers: WorkersStatus | None = Field(default=None, description="Worker pods.")
     queue: QueueStatus | None = Field(default=None, description="Jobs in the queues.")
+    scaling: ScalingStatus | None = Field(default=None, description="What the size rests on.")
     rollout: RolloutStatus | None = Field(default=None, description="The running or last rollout.")
     guards: list[GuardStatus] = Field(
         description="Verdicts, one per guard.",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
-from crm_operator.domain.world import Evidence, JobsDone, Unknown
+from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
 from crm_operator.sources.pods.scrape import Scraper, new_client
 from crm_operator.sources.pods.source import PodSource
 from crm_operator.sources.pods.watched import WatchedPods
@@ -65,6 +65,11 @@ class PodHub:
         """Jobs that each revision's pods have finished since they started, for revisions that have pods."""
         watched = self._watched.get(key)
         return {} if watched is None else watched.jobs_done()
+
+    def job_times(self, key: Key) -> Mapping[str, JobTime]:
+        """How long each revision's jobs took of late; needs JOB_TIME_METRICS among the source's metrics."""
+        watched = self._watched.get(key)
+        return {} if watched is None else watched.job_times()
 
     def health(self, key: Key) -> Unknown | None:
         """Why pods cannot be read, and how many; None: all can, or there is nothing to read."""

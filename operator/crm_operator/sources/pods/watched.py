@@ -9,7 +9,7 @@ from typing import NamedTuple
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
 from crm_operator.domain.reduce import JOBS_METRIC, PodFleet, Sample, Scrape
-from crm_operator.domain.world import Evidence, JobsDone, Unknown
+from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
 from crm_operator.sources.pods.scrape import Scraper
 from crm_operator.sources.pods.source import PodSource, PodTarget
 
@@ -79,6 +79,9 @@ class WatchedPods:
 
     def jobs_done(self) -> dict[str, JobsDone | Unknown]:
         return self._fleet.jobs_done(self._clock())
+
+    def job_times(self) -> dict[str, JobTime]:
+        return self._fleet.job_times(self._clock())
 
     def health(self) -> Unknown | None:
         """Why serving pods cannot be read. One that was never read has as long as a sample lives to come up."""

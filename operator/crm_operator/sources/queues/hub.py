@@ -72,7 +72,7 @@ class QueueHub:
         self._leave(key)
 
     def view(self, key: Key) -> QueueView:
-        """The newest reading and the peak. Never waits; a reading that is too old is an Unknown."""
+        """The newest reading. Never waits; a reading that is too old is an Unknown."""
         history = self._fresh_history(key)
         return QueueView(latest=history) if isinstance(history, Unknown) else history.view()
 
