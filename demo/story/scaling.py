@@ -7,7 +7,7 @@ from demo.story.outside import Burst
 from demo.story.stage import STABLE, Stage, ready_replicas, replicas
 from demo.versions import integration
 
-#: The steady load needs this many: 30 jobs per second, and one worker does some 9.
+#: The steady load needs this many: 24 jobs per second, and one worker does some 9, busy for 85 % of its time.
 STEADY_WORKERS = 3
 BURST_JOBS = 600
 #: Of the burst, what surely waits when it is read: the first jobs are done while the last are sent.
