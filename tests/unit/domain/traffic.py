@@ -5,13 +5,14 @@ end at once. What it leaves out (prefetching, uneven work) the tests on real bro
 """
 
 import dataclasses
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import timedelta
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.scaling import Size, size
-from crm_operator.domain.world import QueueView, World
+from crm_operator.domain.world import QueueView
 from tests.unit.domain.builders import NOW, SECOND, a_reading, a_status, a_workload, a_world
 
 
@@ -62,28 +63,30 @@ def drive(
     job: float = 1.0,
     start: int = 10,
     workers: int = 0,
-    world: Callable[[World, int], World] = lambda world, _: world,
+    ages: bool = False,
 ) -> Course:
-    """`arrivals` gives each second's jobs, `job` their true duration in seconds (>= 1); `world` may alter each look."""
+    """`arrivals` gives each second's jobs; `job`: how long one takes, in seconds (>= 1); `ages`: they can be read."""
     memory, ticks = LoadMemory(), list[Tick]()
     backlog, arrived, wanted, ready = 0.0, 0.0, workers, workers
+    sent: list[float] = []  # jobs that had arrived by the end of each second
     starting: list[int] = []  # when each pod will be Ready
     for second in range(seconds):
         now = NOW + second * SECOND
         new = arrivals(second)
         backlog, arrived = backlog + new, arrived + new
+        sent.append(arrived)
         ready, starting = ready + sum(at <= second for at in starting), [at for at in starting if at > second]
         running = min(round(backlog), ready * spec.workers.concurrency)
-        reading = a_reading(round(backlog) - running, running=running, at=now)
-        seen = world(
-            a_world(
-                now=now,
-                spec=spec,
-                status=a_status(desired=wanted),
-                stable=a_workload(wanted, ready=ready, pods=()),
-                queue=QueueView(latest=reading, good_since=NOW - timedelta(hours=1)),
-            ),
-            second,
+        waiting = round(backlog) - running
+        # First come, first served: the oldest that waits came when all before it had.
+        age = (second - bisect_right(sent, arrived - waiting)) * SECOND if ages and waiting > 0 else None
+        reading = a_reading(waiting, running=running, oldest_age=age, at=now)
+        seen = a_world(
+            now=now,
+            spec=spec,
+            status=a_status(desired=wanted),
+            stable=a_workload(wanted, ready=ready, pods=()),
+            queue=QueueView(latest=reading, good_since=NOW - timedelta(hours=1)),
         )
         found = size(dataclasses.replace(seen, load=memory.notice(seen)))
         wanted = found.replicas
