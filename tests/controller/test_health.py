@@ -1,17 +1,19 @@
 """Probes tell the truth, and /metrics has the names that dashboards know."""
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus
-from crm_operator.api.v1alpha1.status import Phase, QueueStatus, WorkersStatus
+from crm_operator.api.v1alpha1.status import Phase, WorkersStatus
 from crm_operator.controller.health import Health
 from crm_operator.controller.telemetry import Telemetry
 from crm_operator.domain.key import Key
+from crm_operator.domain.world import QueueReading
 from tests.controller.test_workqueue import a_queue
 
 HUBSPOT = Key("crm", "hubspot")
@@ -92,19 +94,27 @@ async def test_an_integrations_series_follow_its_status_and_go_with_it(telemetry
     status = CrmIntegrationStatus(
         phase=Phase.PROGRESSING,
         workers=WorkersStatus(desired=4, ready=3, stable=3, canary=1),
-        queue=QueueStatus(waiting=12, running=4, delayed=0, dead=0, observed_time=at),
+    )
+    reading = QueueReading(
+        waiting=12, running=4, delayed=0, due=0, orphaned=3, dead=0, oldest_age=timedelta(seconds=7), at=at
     )
 
     def value(name: str, **labels: str) -> float | None:
         return telemetry.registry.get_sample_value(name, {"namespace": "crm", "name": "hubspot", **labels})
 
-    telemetry.integration(HUBSPOT, status, backlog=16)
+    telemetry.integration(HUBSPOT, status, reading=reading)
     assert value("crm_integration_phase", phase="Progressing") == 1
     assert value("crm_integration_phase", phase="Healthy") == 0
     assert value("crm_workers", state="canary") == 1
     assert value("crm_queue_backlog_jobs") == 16
     assert value("crm_queue_jobs", state="waiting") == 12
-    telemetry.integration(HUBSPOT, status, backlog=None)
+    assert value("crm_queue_orphaned_jobs") == 3
+    assert value("crm_queue_oldest_age_seconds") == 7
+    telemetry.integration(HUBSPOT, status, reading=replace(reading, oldest_age=None))
+    assert value("crm_queue_oldest_age_seconds") is None, "an age that cannot be read is not 0"
+    telemetry.integration(HUBSPOT, status, reading=replace(reading, waiting=0, oldest_age=None))
+    assert value("crm_queue_oldest_age_seconds") == 0
+    telemetry.integration(HUBSPOT, status, reading=None)
     assert value("crm_queue_backlog_jobs") is None, "an old number would look like a fresh one"
     assert value("crm_workers", state="ready") == 3
     telemetry.forget(HUBSPOT)

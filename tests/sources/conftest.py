@@ -10,6 +10,7 @@ import pytest
 
 from crm_operator.domain.key import Key
 from tests.redisserver import RedisServer
+from tests.sources.shop import Shop
 
 T = TypeVar("T")
 
@@ -82,3 +83,11 @@ async def running(hub: Runs) -> AsyncIterator[None]:
 def redis_server() -> Iterator[RedisServer]:
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture
+def shop(redis_server: RedisServer) -> Iterator[Shop]:
+    shop = Shop(redis_server)
+    yield shop
+    shop.go.set()
+    shop.broker.close()

@@ -94,9 +94,7 @@ class Reconciler:
             log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
         reading = world.queue.latest
-        self._telemetry.integration(
-            key, plan.status, backlog=reading.backlog if isinstance(reading, QueueReading) else None
-        )
+        self._telemetry.integration(key, plan.status, reading=reading if isinstance(reading, QueueReading) else None)
         if plan.status.sync != world.status.sync:
             for pause in self._pauses.concerned(key):
                 self._enqueue_pause(pause)

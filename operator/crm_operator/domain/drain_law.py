@@ -30,9 +30,12 @@ def speed(spec: CrmIntegrationSpec, job: timedelta) -> float:
 
 
 def busy(world: World, reading: QueueReading) -> int:
-    """Jobs that are worked on now: workers fetch ahead, so never more than the Ready ones can run at once."""
+    """Jobs that are worked on now: workers fetch ahead, so never more than the Ready ones can run at once.
+
+    What a dead worker still holds is worked on by nobody.
+    """
     ready = sum(workload.ready for workload in (world.stable, world.canary) if workload is not None)
-    return min(reading.running, ready * world.spec.workers.concurrency)
+    return min(reading.running - reading.orphaned, ready * world.spec.workers.concurrency)
 
 
 def needed(spec: CrmIntegrationSpec, *, backlog: int, working: int, rate: float, job: timedelta) -> float:

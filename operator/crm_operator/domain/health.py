@@ -168,9 +168,13 @@ def queue_reachable(found: Findings) -> Says:
         case Unknown(why, reason):
             return Says("Unknown" if reason == "Starting" else "False", reason, why)
         case reading:
-            return Says(
-                "True", "Read", f"{len(found.world.spec.queue.names)} queue(s) read; {reading.backlog} jobs to do"
-            )
+            message = f"{len(found.world.spec.queue.names)} queue(s) read; {reading.backlog} jobs to do"
+            if reading.orphaned:
+                held = "1 job is" if reading.orphaned == 1 else f"{reading.orphaned} jobs are"
+                message += (
+                    f"; {held} held by workers that died; a running worker takes them back after its heartbeat timeout"
+                )
+            return Says("True", "Read", message)
 
 
 def metrics_available(found: Findings) -> Says:

@@ -29,6 +29,7 @@ class QueueReading:
     running: int  # fetched by a worker and not acknowledged, >= 0
     delayed: int  # waiting for their time, >= 0
     due: int  # of `delayed`, due within the workers' start delay, >= 0
+    orphaned: int  # of `running`, held by workers that died, >= 0
     dead: int  # dead-lettered and still kept, >= 0
     oldest_age: timedelta | None  # of the oldest waiting job; None: nothing waits, or its age cannot be read
     at: datetime  # when the broker answered

@@ -60,7 +60,7 @@ def a_guard(**parts: Any) -> Guard:
 
 
 def a_reading(waiting: int = 0, *, at: datetime = NOW, **parts: Any) -> QueueReading:
-    fields: dict[str, Any] = {"running": 0, "delayed": 0, "due": 0, "dead": 0, "oldest_age": None}
+    fields: dict[str, Any] = {"running": 0, "delayed": 0, "due": 0, "orphaned": 0, "dead": 0, "oldest_age": None}
     return QueueReading(waiting=waiting, at=at, **(fields | parts))
 
 

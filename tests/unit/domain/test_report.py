@@ -10,7 +10,7 @@ from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
 from crm_operator.domain.plan import ApplyTemplate, RecordRevision, WriteStatus
 from crm_operator.domain.report import worth_writing
-from crm_operator.domain.world import Load, TemplateRefused, Unknown, World
+from crm_operator.domain.world import Load, QueueView, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -19,6 +19,7 @@ from tests.unit.domain.builders import (
     a_canary_world,
     a_pause,
     a_queue,
+    a_reading,
     a_rollout,
     a_status,
     a_workload,
@@ -138,6 +139,22 @@ def test_an_unread_queue_is_said_with_its_field() -> None:
     assert (state, reason) == ("False", "Refused")
     assert "spec.queue.url" in message
     assert condition(steady(queue=an_outage()), "Scaled")[0] == "Unknown"
+
+
+@pytest.mark.parametrize(
+    ("orphaned", "says"),
+    [
+        pytest.param(1, "; 1 job is held by workers that died; a running worker takes them back", id="one"),
+        pytest.param(3, "; 3 jobs are held by workers that died; a running worker takes them back", id="some"),
+        pytest.param(0, "1 queue(s) read; 4 jobs to do", id="none"),
+    ],
+)
+def test_jobs_of_dead_workers_are_said(orphaned: int, says: str) -> None:
+    view = QueueView(latest=a_reading(0, running=4, orphaned=orphaned), peak_backlog=4, good_since=NOW)
+    state, _, message = condition(steady(queue=view), "QueueReachable")
+    assert state == "True"
+    assert says in message
+    assert ("died" in message) == (orphaned > 0)
 
 
 def test_a_refused_template_says_field_value_and_remedy() -> None:

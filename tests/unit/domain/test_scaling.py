@@ -179,6 +179,14 @@ def test_never_zero_while_anything_waits_runs_or_is_due(
     assert size(a_world(spec=spec, status=a_status(desired=desired), queue=view, load=load)).replicas >= 1
 
 
+@given(orphaned=st.integers(1, 10**6), more=st.integers(0, 10**6), desired=st.integers(0, 100), load=LOADS)
+def test_never_zero_while_dead_workers_hold_jobs(orphaned: int, more: int, desired: int, load: Load) -> None:
+    """Only a running worker takes them back."""
+    reading = a_reading(0, running=orphaned + more, orphaned=orphaned)
+    view = QueueView(latest=reading, good_since=NOW - timedelta(hours=1))
+    assert size(a_world(status=a_status(desired=desired), queue=view, load=load)).replicas >= 1
+
+
 @given(desired=st.integers(1, 20), reason=st.text(max_size=20), load=LOADS)
 def test_a_missing_reading_holds(desired: int, reason: str, load: Load) -> None:
     view = QueueView(latest=Unknown("gone", reason or "Gone"))

@@ -11,9 +11,10 @@ from crm_operator.domain.world import QueueReading, Unknown
 from crm_operator.sources.address import AddressPolicy
 from crm_operator.sources.queues.address import BrokerAddress
 from crm_operator.sources.queues.connection import BrokerConnection, BrokerUnread
-from crm_operator.sources.queues.dramatiq import DramatiqReader, QueueCounts, QueueId
+from crm_operator.sources.queues.dramatiq import DramatiqReader, QueueCounts
 from crm_operator.sources.queues.failure import CLOSED, Failure
 from crm_operator.sources.queues.history import QueueHistory
+from crm_operator.sources.queues.layout import QueueId
 from crm_operator.sources.queues.source import QueueSource
 
 log = logging.getLogger(__name__)
@@ -151,14 +152,17 @@ class Broker:
                     return self._unknown(watcher, failure)
                 case None:  # the names changed while the answer was on its way
                     return Unknown("the queue is not read yet", "Starting")
-        oldest = min((seen.oldest for seen in counts if seen.oldest is not None), default=None)
+        since = [seen.oldest for seen in counts if seen.waiting]
+        known = [time for time in since if time is not None]
         return QueueReading(
             waiting=sum(seen.waiting for seen in counts),
             running=sum(seen.running for seen in counts),
             delayed=sum(seen.delayed for seen in counts),
             due=sum(seen.due for seen in counts),
             dead=sum(seen.dead for seen in counts),
-            oldest_age=None if oldest is None else max(now - oldest, now - now),
+            orphaned=sum(seen.orphaned for seen in counts),
+            # One queue that does not tell makes the age of all unknown.
+            oldest_age=now - min(known) if known and len(known) == len(since) else None,
             at=now,
         )
 

@@ -12,7 +12,7 @@ from crm_operator.domain.series import CounterSeries, LevelSeries
 from crm_operator.domain.world import Evidence, QueueReading, QueueView, Reading, Unknown
 
 #: What decides whether a reading differs from the one before. Not the age: it grows with every second.
-Counts = tuple[int, int, int, int, int]
+Counts = tuple[int, int, int, int, int, int]
 
 
 class QueueHistory:
@@ -149,4 +149,4 @@ def _value(metric: QueueMetric, reading: QueueReading) -> int:
 
 
 def _counts(reading: QueueReading) -> Counts:
-    return (reading.waiting, reading.running, reading.delayed, reading.due, reading.dead)
+    return (reading.waiting, reading.running, reading.delayed, reading.due, reading.dead, reading.orphaned)
