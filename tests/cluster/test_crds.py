@@ -105,7 +105,34 @@ WRONG = [
             "spec.queue.url",
             "a URL with a user or password belongs in a Secret, see urlFrom",
         )
-        for url in ("redis://:secret@redis:6379/0", "redis://redis?password=secret", "amqp://rabbit", "redis:6379", "")
+        for url in (
+            "redis://:secret@redis:6379/0",
+            "redis://redis?password=secret",
+            "amqp://rabbit",
+            "redis:6379",
+            "",
+            "redis+sentinel://:secret@sentinel/mymaster",
+            "redis+sentinel://sentinel:26379",
+            "redis+sentinel://sentinel:26379/my master/0",
+        )
+    ),
+    wrong(
+        "a CA without TLS",
+        an_integration(
+            queue={
+                "names": ["q"],
+                "url": "redis://r",
+                "tls": {"caFrom": {"secretKeyRef": {"name": "redis-ca", "key": "ca.crt"}}},
+            }
+        ),
+        "spec.queue.tls",
+        "tls is given, but url does not ask for TLS; write rediss:// or rediss+sentinel://, or remove tls",
+    ),
+    wrong(
+        "tls without a CA",
+        an_integration(queue={"names": ["q"], "url": "rediss://r", "tls": {}}),
+        "spec.queue.tls.caFrom",
+        "Required value",
     ),
     wrong("url too long", an_integration(queue={"names": ["q"], "url": MANY_LETTERS}), "spec.queue.url", "Too long"),
     wrong(

@@ -17,7 +17,4 @@ dramatiq.set_broker(
 )
 
 
-@dramatiq.actor(queue_name="sync", actor_name="take")
-def take(seconds: float) -> None:
-    """A job."""
-    time.sleep(seconds)
+dramatiq.actor(time.sleep, queue_name="sync", actor_name="take")

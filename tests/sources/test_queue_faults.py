@@ -4,8 +4,10 @@ import asyncio
 from datetime import datetime, timedelta
 from functools import partial
 from operator import eq
+from pathlib import Path
 
 import pytest
+import redis
 
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import QueueReading, Unknown
@@ -193,3 +195,97 @@ async def test_a_reading_that_is_too_old_is_none(redis_server: RedisServer) -> N
     latest = hub.view(KEY).latest
     assert isinstance(latest, Unknown)
     assert latest.reason == "Stale"
+
+
+async def test_a_slow_broker_is_a_failed_read_and_is_read_again_when_it_answers(
+    redis_server: RedisServer, shop: Shop
+) -> None:
+    shop.sync.send()
+    desk = Desk()
+    desk.hub.watch(KEY, a_source(redis_server))
+    async with running(desk.hub):
+        await desk.reading()
+        with redis_server.client() as client:
+            client.execute_command("CLIENT", "PAUSE", "1500", "ALL")
+        slow = await desk.when_bad()
+        assert isinstance(slow.latest, Unknown)
+        assert slow.latest.reason == "Timeout"
+        good = await desk.when_good()
+    assert isinstance(good.latest, QueueReading)
+    assert good.latest.waiting == 1
+    assert good.good_since == good.latest.at, "readings begin anew"
+
+
+async def test_a_broker_that_loads_its_data_says_so(tmp_path: Path) -> None:
+    """Two hundred keys of 10 KB, and a second to load them."""
+    with RedisServer(options=("--dir", str(tmp_path))) as server, server.client() as client:
+        for n in range(200):
+            client.set(f"other:{n}", "x" * 10_000)
+        client.config_set("rdbcompression", "no")
+        client.save()
+    slowly = ("--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024")
+    desk = Desk()
+    server = RedisServer(options=("--dir", str(tmp_path), *slowly))
+    desk.hub.watch(KEY, a_source(server))
+    async with running(desk.hub):
+        starting = asyncio.create_task(asyncio.to_thread(server.start))
+        try:
+            await desk.changes.until(lambda: _reason(desk), is_so=partial(eq, "Loading"))
+            await desk.when_good()
+        finally:
+            await starting
+            server.stop()
+
+
+async def test_a_replica_is_read(redis_server: RedisServer, shop: Shop) -> None:
+    """Nothing here writes, so READONLY never comes up."""
+    shop.sync.send()
+    desk = Desk()
+    with RedisServer(options=("--replicaof", "127.0.0.1", str(redis_server.port))) as replica:
+        with redis_server.client() as client:
+            client.wait(1, 4_000)
+        desk.hub.watch(KEY, a_source(replica))
+        async with running(desk.hub):
+            assert (await desk.reading()).waiting == 1
+
+
+async def test_a_replica_that_lost_its_master_and_refuses_to_answer_is_named_as_such() -> None:
+    desk = Desk()
+    with RedisServer(options=("--replica-serve-stale-data", "no")) as replica:
+        with replica.client() as client:
+            client.replicaof("127.0.0.1", 1)
+        desk.hub.watch(KEY, a_source(replica))
+        async with running(desk.hub):
+            unknown = await desk.unknown()
+    assert unknown.reason == "ReplicaStale"
+    assert "use the master's host" in unknown.why
+
+
+async def test_a_connection_that_is_free_again_is_used() -> None:
+    with RedisServer(options=("--maxclients", "1")) as server:
+        desk = Desk()
+        with server.client() as client:
+            client.ping()
+            desk.hub.watch(KEY, a_source(server))
+            async with running(desk.hub):
+                assert (await desk.unknown()).reason == "TooManyClients"
+                client.close()
+                await desk.when_good()
+
+
+async def test_a_broker_out_of_memory_is_read(redis_server: RedisServer, shop: Shop) -> None:
+    """It refuses writes, and its queue matters all the more."""
+    shop.sync.send()
+    with redis_server.client() as client:
+        client.config_set("maxmemory", "1")
+        with pytest.raises(redis.ResponseError, match="used memory"):
+            client.set("more", "data")
+    desk = Desk()
+    desk.hub.watch(KEY, a_source(redis_server))
+    async with running(desk.hub):
+        assert (await desk.reading()).waiting == 1
+
+
+def _reason(desk: Desk) -> str:
+    latest = desk.hub.view(KEY).latest
+    return latest.reason if isinstance(latest, Unknown) else ""

@@ -182,7 +182,7 @@ async def test_integrations_cost_commands_but_no_round_trips(redis_server: Redis
     few, many = await _cost(redis_server, 10), await _cost(redis_server, 200)
     assert few.commands <= 5 * 10 * 6 + 10
     assert many.commands <= 5 * 200 * 6 + 10, "four counts and both ends of the list, per integration and tick"
-    assert many.exchanges <= few.exchanges + 5 * 4 * 2, "two hundred queues are asked in two parts"
+    assert many.exchanges <= few.exchanges + 5 * 2 * 2, "two hundred queues are asked in two parts"
 
 
 @dataclass(frozen=True)

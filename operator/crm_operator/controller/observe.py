@@ -200,25 +200,39 @@ class Observer:
         return found
 
     async def _watch_queue(self, key: Key, spec: CrmIntegrationSpec) -> None:
+        self._queues.watch(key, await self._queue_source(key, spec))
+
+    async def _queue_source(self, key: Key, spec: CrmIntegrationSpec) -> QueueSource | Unknown:
         queue = spec.queue
-        names, window = tuple(queue.names), spec.scaling.scale_down_after
+        # Whatever is wrong with the broker, a new password or certificate may be the cure.
+        renew = not isinstance(self._queues.view(key).latest, QueueReading)
+        url: Secret | Unknown
         if queue.url_from is None:
             assert queue.url is not None, "the API server lets one of url and urlFrom through"
-            source: QueueSource | Unknown = QueueSource(
-                url=Secret(queue.url), namespace=queue.namespace, names=names, window=window
-            )
+            url, field = Secret(queue.url), "spec.queue.url"
         else:
             ref = queue.url_from.secret_key_ref
-            field = f"spec.queue.urlFrom (Secret {ref.name}, key {ref.key})"
-            # Whatever is wrong with the broker, a new password may be the cure.
-            renew = not isinstance(self._queues.view(key).latest, QueueReading)
             url = await self._secrets.read(key.namespace, ref, renew=renew, field="spec.queue.urlFrom")
-            source = (
-                url
-                if isinstance(url, Unknown)
-                else QueueSource(url=url, namespace=queue.namespace, names=names, window=window, field=field)
-            )
-        self._queues.watch(key, source)
+            field = f"spec.queue.urlFrom (Secret {ref.name}, key {ref.key})"
+        ca: Secret | Unknown | None = None
+        ca_field = "spec.queue.tls.caFrom"
+        if queue.tls is not None:
+            ref = queue.tls.ca_from.secret_key_ref
+            ca = await self._secrets.read(key.namespace, ref, renew=renew, field=ca_field)
+            ca_field = f"{ca_field} (Secret {ref.name}, key {ref.key})"
+        if isinstance(url, Unknown):
+            return url
+        if isinstance(ca, Unknown):
+            return ca
+        return QueueSource(
+            url=url,
+            namespace=queue.namespace,
+            names=tuple(queue.names),
+            window=spec.scaling.scale_down_after,
+            field=field,
+            ca=ca,
+            ca_field=ca_field,
+        )
 
     def _watch_pods(
         self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, guards: Sequence[Guard]

@@ -59,4 +59,7 @@ class Secrets:
         try:
             return Secret(base64.b64decode(encoded, validate=True).decode().strip())
         except (binascii.Error, UnicodeDecodeError):
-            return Unknown(f"{field}: key {ref.key} of Secret {ref.name} is not text; store the URL", "SecretInvalid")
+            return Unknown(
+                f"{field}: key {ref.key} of Secret {ref.name} is not text; store the URL, or a CA as PEM",
+                "SecretInvalid",
+            )

@@ -85,12 +85,21 @@ class AddressPolicy:
             return None  # whoever runs the operator named this very host
         if parsed is None:
             return f"host {_shown(name)} has no usable address"
-        if self._listed(parsed) or not (_is_special(parsed) or any(_inside(parsed, net) for net in self._denied)):
-            return None
-        return (
-            f"host {_shown(name)} leads to an address that is reserved for the operator's own host or cluster; "
-            f"use another host, or start the operator with --allow-host={_shown(name)} if this is meant"
-        )
+        return self._refuse_address(parsed, shown=f"host {_shown(name)} leads to an address that", flag=_shown(name))
+
+    def told_host(self, host: str, *, namespace: str) -> str | Unknown:
+        """The host to look up, or dial, when an allowed host says that the service is at `host`; or why not.
+
+        What it tells is worth as much as where a Service leads: an address that is not reserved, or a name that an
+        integration in `namespace` could have written itself.
+        """
+        name, address = _normal(host), as_address(host)
+        if address is None:
+            return self.check(name, namespace=namespace, field="its host") or self.lookup_name(
+                name, namespace=namespace
+            )
+        why = self._refuse_address(address, shown=f"address {_shown(name)}", flag=_shown(name))
+        return name if why is None else Unknown(why, "HostNotAllowed")
 
     def _check_address(self, address: Address, *, host: str, field: str) -> Unknown | None:
         if self._listed(address):
@@ -99,6 +108,14 @@ class AddressPolicy:
             f"{field}: address {_shown(host)} is not listed by the operator; use a Service in the integration's "
             f"namespace, or start the operator with --allow-host={_shown(host)}",
             "HostNotAllowed",
+        )
+
+    def _refuse_address(self, address: Address, *, shown: str, flag: str) -> str | None:
+        if self._listed(address) or not (_is_special(address) or any(_inside(address, net) for net in self._denied)):
+            return None
+        return (
+            f"{shown} is reserved for the operator's own host or cluster; "
+            f"use another host, or start the operator with --allow-host={flag} if this is meant"
         )
 
     def _listed(self, address: Address) -> bool:

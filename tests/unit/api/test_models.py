@@ -105,6 +105,7 @@ def test_a_template_is_kept_as_the_user_wrote_it() -> None:
         pytest.param(("provider",), "Hub_Spot", '"Hub_Spot" must be a DNS label', id="provider"),
         pytest.param(("queue", "url"), "redis://:pw@h", "belongs in a Secret, see urlFrom", id="password in the URL"),
         pytest.param(("queue", "url"), "redis://h?password=pw", "belongs in a Secret", id="password as an option"),
+        pytest.param(("queue", "url"), "redis+sentinel://h:26379", "MASTER/DATABASE", id="Sentinel without master"),
         pytest.param(("queue", "names"), ["a b"], '"a b" must be a Dramatiq name', id="queue name"),
         pytest.param(("queue", "names"), ["a\n"], "must be a Dramatiq name", id="line break at the end"),
         pytest.param(("scaling", "maxReplicas"), 0, "greater than or equal to 1", id="no replicas"),
@@ -130,6 +131,8 @@ def test_a_wrong_value_is_refused_in_the_words_of_the_crd(path: tuple[str, ...],
         "rediss://redis.crm.svc:6380/15",
         "redis://[fd00::1]:6379/0",
         "redis://10.0.0.1/",
+        "redis+sentinel://sentinel/mymaster",
+        "rediss+sentinel://[fd00::1]:26379/my-master.1/3",
     ],
 )
 def test_plain_redis_urls_are_accepted(url: str) -> None:

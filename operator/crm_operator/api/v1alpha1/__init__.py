@@ -2,6 +2,7 @@
 
 from crm_operator.api.v1alpha1.integration import (
     CrmIntegrationSpec,
+    FromSecret,
     Guard,
     GuardMetric,
     MetricOrigin,
@@ -14,7 +15,6 @@ from crm_operator.api.v1alpha1.integration import (
     RolloutStep,
     SecretKeyRef,
     Threshold,
-    UrlFrom,
     Workers,
 )
 from crm_operator.api.v1alpha1.pause import SyncPauseIntegration, SyncPausePhase, SyncPauseSpec, SyncPauseStatus
@@ -40,6 +40,7 @@ __all__ = [
     "CrmIntegrationSpec",
     "CrmIntegrationStatus",
     "Decision",
+    "FromSecret",
     "Guard",
     "GuardMetric",
     "GuardState",
@@ -68,7 +69,6 @@ __all__ = [
     "SyncState",
     "SyncStatus",
     "Threshold",
-    "UrlFrom",
     "Workers",
     "WorkersStatus",
 ]

@@ -72,10 +72,16 @@ class SecretKeyRef(ApiModel):
     ] = Field(description="Key within its data.")
 
 
-class UrlFrom(ApiModel):
-    """Where the broker's URL is read when it holds a password."""
+class FromSecret(ApiModel):
+    """A value that stands in a Secret."""
 
     secret_key_ref: SecretKeyRef
+
+
+class QueueTls(ApiModel):
+    """How the broker's certificate is checked; against the usual authorities in any case."""
+
+    ca_from: FromSecret = Field(description="A further certificate authority, in PEM format, from a Secret here.")
 
 
 #: What the CRD says of a pod template: just enough to find the worker container. The API server checks the rest when
@@ -137,7 +143,12 @@ class Queue(ApiModel):
                 "has(self.url) != has(self.urlFrom)",
                 expression="(has(self.url) ? 'both url and urlFrom are given' : 'url and urlFrom are both missing') + "
                 "'; give exactly one of them (urlFrom when the URL holds a password)'",
-            )
+            ),
+            cel(
+                "!has(self.tls) || !has(self.url) || self.url.startsWith('rediss')",
+                "tls is given, but url does not ask for TLS; write rediss:// or rediss+sentinel://, or remove tls",
+                path=".tls",
+            ),
         )
     }
 
@@ -146,16 +157,21 @@ class Queue(ApiModel):
             str,
             StringConstraints(max_length=512),
             Matching(
-                r"^rediss?://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[0-9]{0,5})?$",
-                "must be redis://HOST:PORT/DATABASE, or rediss:// for TLS, without options; "
-                "a URL with a user or password belongs in a Secret, see urlFrom",
+                r"^rediss?(://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?"
+                r"|\+sentinel://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/[a-zA-Z0-9._-]+)(/[0-9]{0,5})?$",
+                "must be redis://HOST:PORT/DATABASE, or redis+sentinel://HOST:PORT/MASTER/DATABASE, rediss for TLS, "
+                "without options; a URL with a user or password belongs in a Secret, see urlFrom",
             ),
         ]
         | None
-    ) = Field(default=None, description="redis://HOST:PORT/DATABASE, or rediss:// for TLS, without a password.")
-    url_from: UrlFrom | None = Field(
+    ) = Field(
+        default=None,
+        description="redis://HOST:PORT/DATABASE or redis+sentinel://HOST:PORT/MASTER/DATABASE; rediss for TLS.",
+    )
+    url_from: FromSecret | None = Field(
         default=None, description="The URL from a Secret in this namespace; it may hold a user and password."
     )
+    tls: QueueTls | None = Field(default=None, description="For a broker whose certificate a private authority signed.")
     namespace: QueueName = Field(default="dramatiq", description="The broker's key prefix. Default dramatiq.")
     names: list[QueueName] = Field(
         min_length=1,

@@ -1,12 +1,24 @@
 """A broker's URL, taken apart. Only what we understand is let through: redis-py's own URL options can name files."""
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.address import AddressPolicy
 from crm_operator.sources.queues.source import QueueSource
+
+#: By scheme: the default port.
+_SCHEMES = {"redis": 6379, "rediss": 6379, "redis+sentinel": 26379, "rediss+sentinel": 26379}
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """What Sentinel knows as the master of a group. Where it is may change."""
+
+    name: str
+    namespace: str  # of the integration: a host name that Sentinel tells is judged, and looked up, as if it wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +31,15 @@ class BrokerAddress:
     tls: bool
     username: str | None = field(repr=False)
     password: str | None = field(repr=False)
+    ca: str | None = field(default=None, repr=False)  # PEM, trusted beside the usual ones
+    #: The host is a Sentinel; it tells where this is.
+    master: Master | None = None
 
     @property
     def shown(self) -> str:
-        """host:port, for texts."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """host:port, and a Sentinel's master, for texts."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" + ("" if self.master is None else f"/{self.master.name}")
 
 
 def broker_address(source: QueueSource, *, namespace: str, policy: AddressPolicy) -> BrokerAddress | Unknown:
@@ -35,32 +51,55 @@ def broker_address(source: QueueSource, *, namespace: str, policy: AddressPolicy
     url = source.url.reveal()
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 6379
+        host, port = parts.hostname, parts.port
     except ValueError:
         return _invalid(source, "it cannot be parsed")
-    if parts.scheme not in ("redis", "rediss"):
-        return _invalid(source, "it does not begin with redis:// or rediss://")
-    database = parts.path.removeprefix("/") or "0"
+    if parts.scheme not in _SCHEMES:
+        return _invalid(source, "it does not begin with redis://, rediss:// or redis+sentinel://")
     if not host or "@" in parts.path or "?" in url or "#" in url:
         return _invalid(source, "it has no host, or options after ? or #")
-    if not re.fullmatch(r"[0-9]{1,5}", database):
-        return _invalid(source, "the part after the host is no database number")
-    refused = policy.check(host, namespace=namespace, field=source.field)
+    path, group = parts.path.removeprefix("/"), None
+    if parts.scheme.endswith("+sentinel"):
+        group, _, path = path.partition("/")
+        if not re.fullmatch(r"[a-zA-Z0-9._-]{1,128}", group):
+            return _invalid(source, "it does not name Sentinel's master after the host")
+    if not re.fullmatch(r"[0-9]{0,5}", path):
+        return _invalid(source, "it does not end with a database number")
+    tls = parts.scheme.startswith("rediss")
+    refused = policy.check(host, namespace=namespace, field=source.field) or _check_ca(source, tls=tls)
     if refused is not None:
         return refused
     return BrokerAddress(
         host=policy.lookup_name(host, namespace=namespace),
-        port=port,
-        database=int(database),
-        tls=parts.scheme == "rediss",
+        port=port or _SCHEMES[parts.scheme],
+        database=int(path or 0),
+        tls=tls,
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
+        ca=None if source.ca is None else source.ca.reveal(),
+        master=None if group is None else Master(group, namespace),
     )
+
+
+def _check_ca(source: QueueSource, *, tls: bool) -> Unknown | None:
+    """Why the CA is of no use, if there is one."""
+    if source.ca is None:
+        return None
+    if not tls:
+        return Unknown(
+            f"{source.field}: it is not for TLS, but {source.ca_field} is given; write rediss:// or remove it",
+            "QueueUrlInvalid",
+        )
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=source.ca.reveal())
+    except (ssl.SSLError, ValueError):
+        return Unknown(f"{source.ca_field}: it is no certificate; store the CA in PEM format", "CaInvalid")
+    return None
 
 
 def _invalid(source: QueueSource, fault: str) -> Unknown:
     return Unknown(
-        f"{source.field}: {fault}; write redis://HOST:PORT/DATABASE, with special characters of a password "
-        "percent-encoded",
+        f"{source.field}: {fault}; write redis://HOST:PORT/DATABASE, or redis+sentinel://HOST:PORT/MASTER/DATABASE, "
+        "with special characters of a password percent-encoded",
         "QueueUrlInvalid",
     )

@@ -1,5 +1,8 @@
 """One connection to one broker, which asks many questions at once and nothing else.
 
+A Sentinel is asked for the master at each new connection. It cuts the clients of a master that it demotes, so that a
+failover always makes a new connection.
+
 redis-py's `Connection` is used without its pool: a pool reconnects on its own, and a broker that came back empty
 within one tick must be noticed (`generation`), not be taken for the one that was there. Nothing here writes.
 """
@@ -7,14 +10,25 @@ within one tick must be noticed (`generation`), not be taken for the one that wa
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis import exceptions as errors
 from redis.asyncio import Connection, SSLConnection
 
+from crm_operator.domain.world import Unknown
 from crm_operator.sources.address import AddressPolicy, as_address
-from crm_operator.sources.queues.address import BrokerAddress
-from crm_operator.sources.queues.failure import NOT_FOUND, READ_ERRORS, TIMEOUT, TLS_TIMEOUT, Failure, failure_of
+from crm_operator.sources.queues.address import BrokerAddress, Master
+from crm_operator.sources.queues.failure import (
+    GARBLED,
+    NO_SUCH_MASTER,
+    NOT_FOUND,
+    READ_ERRORS,
+    TIMEOUT,
+    TLS_TIMEOUT,
+    Failure,
+    failure_of,
+)
 
 Command = tuple[str | int | bytes, ...]
 
@@ -43,7 +57,7 @@ class BrokerConnection:
         self._address = address
         self._policy = policy
         self._timeout = timeout_seconds
-        self._link = self._new_link()
+        self._link = _new_link(address)
         #: Grows with each connection made: equal numbers mean that the server cannot have restarted in between.
         self.generation = 0
 
@@ -76,17 +90,24 @@ class BrokerConnection:
     async def _connect(self) -> None:
         if self._link.is_connected:
             return
-        self._link.host = await self._look_up()
-        await self._link.connect()  # type: ignore[no-untyped-call]
+        host, port = self._address.host, self._address.port
+        if self._address.master is not None:
+            host, port = await self._find_master(self._address.master)
+        await self._dial(self._link, host, port)
         self.generation += 1
 
-    async def _look_up(self) -> str:
-        """An address of the broker that may be dialled. Dialling the address, not the name, keeps the check valid."""
-        host = self._address.host
+    async def _dial(self, link: Connection, host: str, port: int) -> None:
+        link.host, link.port = await self._look_up(host, port), port
+        if isinstance(link, _PinnedTls):
+            link.name = host
+        await link.connect()  # type: ignore[no-untyped-call]
+
+    async def _look_up(self, host: str, port: int) -> str:
+        """An address of `host` that may be dialled. Dialling the address, not the name, keeps the check valid."""
         if as_address(host) is not None:
             return host
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, self._address.port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         if not found:
             raise BrokerUnread(NOT_FOUND)
         address = str(found[0][4][0])
@@ -95,25 +116,49 @@ class BrokerConnection:
             raise BrokerUnread(Failure("HostNotAllowed", refused))
         return address
 
+    async def _find_master(self, master: Master) -> tuple[str, int]:
+        """Host and port that Sentinel tells, if they may be dialled.
+
+        A Sentinel is asked without the URL's password first: most have none, and refuse one.
+        """
+        try:
+            told = await self._ask_sentinel(master, _new_link(replace(self._address, username=None, password=None)))
+        except errors.AuthenticationError:
+            told = await self._ask_sentinel(master, _new_link(self._address))
+        match told:
+            case [bytes(host), bytes(port)]:
+                found = self._policy.told_host(host.decode(), namespace=master.namespace)
+                if isinstance(found, Unknown):
+                    raise BrokerUnread(Failure(found.reason, f"Sentinel names the master: {found.why}"))
+                return found, int(port)
+            case None:
+                raise BrokerUnread(NO_SUCH_MASTER)
+            case _:
+                raise BrokerUnread(GARBLED)
+
+    async def _ask_sentinel(self, master: Master, link: Connection) -> Any:
+        try:
+            link.db = 0
+            await self._dial(link, self._address.host, self._address.port)
+            await link.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master.name, check_health=False)
+            return await link.read_response(disable_decoding=True)
+        finally:
+            await link.disconnect(nowait=True)
+
     async def close(self) -> None:
         """Idempotent; does not wait for a peer that is stuck."""
         await self._link.disconnect(nowait=True)
 
-    def _new_link(self) -> Connection:
-        address = self._address
-        options: dict[str, Any] = {
-            "host": address.host,
-            "port": address.port,
-            "db": address.database,
-            "username": address.username,
-            "password": address.password,
-            "protocol": 2,  # no HELLO: works with every Redis, and with users who may only read
-            "driver_info": None,  # no CLIENT SETINFO, for the same reason
-            "socket_timeout": None,  # `ask` bounds the whole exchange
-            "socket_connect_timeout": None,
-        }
-        if not address.tls:
-            return Connection(**options)
-        link = _PinnedTls(**options)
-        link.name = address.host
-        return link
+
+def _new_link(address: BrokerAddress) -> Connection:
+    """Not connected yet; host and port are set when it is."""
+    options: dict[str, Any] = {
+        "db": address.database,
+        "username": address.username,
+        "password": address.password,
+        "protocol": 2,  # no HELLO: works with every Redis, and with users who may only read
+        "driver_info": None,  # no CLIENT SETINFO, for the same reason
+        "socket_timeout": None,  # `ask` bounds the whole exchange
+        "socket_connect_timeout": None,
+    }
+    return _PinnedTls(**options, ssl_ca_data=address.ca) if address.tls else Connection(**options)

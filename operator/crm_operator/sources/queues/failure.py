@@ -36,14 +36,23 @@ NOT_FOUND = Failure("HostNotFound", "the host name cannot be resolved; check its
 UNREACHABLE = Failure("Unreachable", "the host cannot be reached; check the address and the network")
 CLOSED = Failure("ConnectionClosed", "the connection was closed; check that Redis runs and speaks TLS as the URL says")
 TLS = Failure("TlsFailed", "the TLS handshake failed; check the certificate, and whether redis:// was meant")
+UNTRUSTED = Failure(
+    "TlsUntrusted",
+    "its certificate is not trusted, or is for another host; give its CA with queue.tls.caFrom, and use a host in it",
+)
 AUTH = Failure("AuthenticationFailed", "user or password were refused; check them in the URL's Secret")
 NO_PASSWORD = Failure("AuthenticationFailed", "Redis wants a password; put the URL into a Secret and use queue.urlFrom")
 LOADING = Failure("Loading", "Redis is loading its data; it answers when that is done")
 MAX_CLIENTS = Failure("TooManyClients", "Redis has no free connection; raise its maxclients")
+NO_MASTER_LINK = Failure("ReplicaStale", "this replica has lost its master and does not answer; use the master's host")
+NO_SUCH_MASTER = Failure("MasterUnknown", "Sentinel knows no master of this name; check the part after the host")
 DATABASE = Failure("DatabaseInvalid", "there is no such database; check the number at the end of the URL")
-NO_PERMISSION = Failure("NotPermitted", "the user may not read; grant it +@read on the keys of the queues")
+NO_PERMISSION = Failure("NotPermitted", "the user may not read the queues; grant it the commands in docs/scaling.md")
 WRONG_TYPE = Failure("WrongType", "keys have another type than Dramatiq's; check queue.namespace and queue.names")
 CLUSTER = Failure("ClusterUnsupported", "Redis is a cluster, in which Dramatiq cannot work; use a single node")
+NO_REDIS = Failure(
+    "BrokerError", "it lacks commands of Redis; a Sentinel is asked with redis+sentinel://HOST:PORT/MASTER"
+)
 GARBLED = Failure("ProtocolError", "the answer is not Redis's; check host and port")
 ERROR = Failure("BrokerError", "Redis answered with an error; see its log")
 
@@ -73,6 +82,8 @@ def _known(error: BaseException) -> Failure | None:
             return AUTH
         case errors.NoPermissionError():
             return NO_PERMISSION
+        case errors.MasterDownError():
+            return NO_MASTER_LINK
         case errors.MovedError() | errors.AskError() | errors.ClusterDownError() | errors.ClusterCrossSlotError():
             return CLUSTER
         case errors.InvalidResponse():
@@ -83,6 +94,8 @@ def _known(error: BaseException) -> Failure | None:
             return REFUSED
         case ConnectionResetError() | BrokenPipeError():
             return CLOSED
+        case ssl.SSLCertVerificationError():
+            return UNTRUSTED
         case ssl.SSLError():
             return TLS
         case socket.gaierror():
@@ -98,6 +111,8 @@ def _by_words(text: str) -> Failure | None:
         return WRONG_TYPE
     if "max number of clients" in text:
         return MAX_CLIENTS
+    if text.startswith("unknown command"):
+        return NO_REDIS
     if "DB index is out of range" in text or "invalid DB index" in text:
         return DATABASE
     return None

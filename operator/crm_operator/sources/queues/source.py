@@ -10,9 +10,11 @@ from crm_operator.sources.secret import Secret
 class QueueSource:
     """The queues of one integration."""
 
-    url: Secret  # redis:// or rediss://, password included
+    url: Secret  # redis:// or redis+sentinel://, rediss for TLS, password included
     namespace: str  # the broker's key prefix, not the Kubernetes namespace
     names: tuple[str, ...]
     window: timedelta  # for the largest backlog: scaling.scaleDownAfter
     #: What error texts call the place of the URL, e.g. `spec.queue.urlFrom (Secret redis, key url)`.
     field: str = "spec.queue.url"
+    ca: Secret | None = None  # PEM, for TLS; no secret, but it comes from one
+    ca_field: str = "spec.queue.tls.caFrom"
