@@ -104,11 +104,21 @@ class RedisServer:
 class SentinelServer:
     """`with SentinelServer(master) as sentinel: ... sentinel.url`, one that decides alone, after 0.5 s of silence."""
 
-    def __init__(self, master: RedisServer, directory: Path, *, password: str | None = None) -> None:
+    def __init__(
+        self,
+        master: RedisServer,
+        directory: Path,
+        *,
+        password: str | None = None,
+        certificates: "Certificates | None" = None,
+    ) -> None:
         self.port = _free_port()
         self._file = directory / "sentinel.conf"
-        lines = [
-            f"port {self.port}",
+        self._certificates = certificates
+        options = ("--port", str(self.port)) if certificates is None else certificates.options(self.port)
+        lines = [f"{name.removeprefix('--')} {value}" for name, value in zip(options[::2], options[1::2], strict=True)]
+        lines += ["tls-replication yes"] if certificates is not None else []
+        lines += [
             "bind 127.0.0.1",
             f"dir {directory}",
             f"sentinel monitor mymaster 127.0.0.1 {master.port} 1",
@@ -123,10 +133,12 @@ class SentinelServer:
         self._file.write_text("\n".join(lines) + "\n")
 
     def url(self, *, password: str | None = None, master: str = "mymaster") -> str:
-        return f"redis+sentinel://{f':{password}@' if password else ''}127.0.0.1:{self.port}/{master}/0"
+        scheme = "redis" if self._certificates is None else "rediss"
+        return f"{scheme}+sentinel://{f':{password}@' if password else ''}127.0.0.1:{self.port}/{master}/0"
 
     def client(self) -> "redis.Redis":
-        return redis.Redis(port=self.port, password=self._password, decode_responses=True)
+        tls: dict[str, Any] = {} if self._certificates is None else {"ssl": True, "ssl_ca_certs": self._certificates.ca}
+        return redis.Redis(host="127.0.0.1", port=self.port, password=self._password, decode_responses=True, **tls)
 
     def wait_for_master(self, ready: Callable[[dict[str, str]], bool] = lambda seen: seen["flags"] == "master") -> None:
         """Until what Sentinel knows of the master is so; by default: it is up."""

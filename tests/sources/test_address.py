@@ -6,7 +6,7 @@ import pytest
 
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.address import AddressPolicy
-from crm_operator.sources.queues.address import BrokerAddress, broker_address
+from crm_operator.sources.queues.address import BrokerAddress, Master, broker_address
 from crm_operator.sources.queues.source import QueueSource
 from crm_operator.sources.secret import Secret
 
@@ -98,6 +98,48 @@ def test_where_a_service_leads_is_checked_too() -> None:
     assert AddressPolicy(("*.example.com",)).refuse_resolved("a.example.com", "127.0.0.1") is not None
 
 
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        pytest.param("10.1.2.3", "10.1.2.3", id="a pod"),
+        pytest.param("fd00::7", "fd00::7", id="a pod, IPv6"),
+        pytest.param("redis-0.redis.crm.svc.cluster.local", "redis-0.redis.crm.svc", id="a pod of an own Service"),
+        pytest.param("redis", "redis.crm.svc", id="an own Service"),
+        pytest.param("db.example.com", "db.example.com", id="a listed host"),
+        pytest.param("127.0.0.9", None, id="the operator's host"),
+        pytest.param("::ffff:127.0.0.1", None, id="the operator's host, hidden in IPv6"),
+        pytest.param("2130706433", None, id="the operator's host as a number"),
+        pytest.param("169.254.169.254", None, id="metadata of a cloud"),
+        pytest.param("fe80::1%eth0", None, id="the link"),
+        pytest.param("10.96.0.1", None, id="the API server"),
+        pytest.param("redis.other.svc", None, id="another namespace"),
+        pytest.param("www.example.org", None, id="a host that is not listed"),
+        pytest.param("", None, id="nothing"),
+        pytest.param("a b", None, id="no host"),
+    ],
+)
+def test_what_an_allowed_host_tells_is_checked_as_if_it_led_there(told: str, used: str | None) -> None:
+    policy = AddressPolicy(allow=("db.example.com", "sentinel.example.com"), deny=("10.96.0.1",))
+    found = policy.told_host(told, namespace="crm")
+    if used is None:
+        assert isinstance(found, Unknown)
+        assert found.reason == "HostNotAllowed"
+    else:
+        assert found == used
+
+
+def test_an_address_that_is_listed_may_be_told() -> None:
+    assert AddressPolicy(("127.0.0.1",)).told_host("127.0.0.1", namespace="crm") == "127.0.0.1"
+
+
+def test_a_sentinels_url_is_taken_apart() -> None:
+    found = broker_address(
+        source("rediss+sentinel://us:pw@sentinel/my.master"), namespace="crm", policy=AddressPolicy()
+    )
+    master = Master("my.master", "crm")
+    assert found == BrokerAddress("sentinel.crm.svc", 26379, 0, True, "us", "pw", master=master)
+
+
 def source(url: str) -> QueueSource:
     return QueueSource(Secret(url), "dramatiq", ("sync",), timedelta(seconds=20), field="Secret redis")
 
@@ -115,6 +157,8 @@ def test_a_url_is_taken_apart() -> None:
         pytest.param("redis://:hun#ter2@redis:6379/0", id="a hash in the password"),
         pytest.param("redis://:hun?ter2@redis:6379/0", id="a question mark in the password"),
         pytest.param("redis://hun:1/ter2@redis:6379/0", id="a part of the password that looks like a port"),
+        pytest.param("redis+sentinel://:hun/ter2@redis/mymaster/0", id="a slash in the password for Sentinel"),
+        pytest.param("redis+sentinel://redis/hun ter2/0", id="no name of a master"),
         pytest.param("redis://[hunter2", id="a broken address"),
         pytest.param("redis://redis:6379/hunter2", id="no database number"),
         pytest.param("redis://redis:99999/0?x=hunter2", id="a port out of range"),

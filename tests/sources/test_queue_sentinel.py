@@ -9,9 +9,11 @@ import pytest
 
 from crm_operator.domain.world import QueueReading, QueueView, Unknown
 from crm_operator.sources.address import AddressPolicy
-from tests.redisserver import RedisServer, SentinelServer
+from crm_operator.sources.queues import QueueSource
+from crm_operator.sources.secret import Secret
+from tests.redisserver import Certificates, RedisServer, SentinelServer
 from tests.sources.conftest import eventually, now, running
-from tests.sources.desk import KEY, Desk, a_source
+from tests.sources.desk import KEY, WINDOW, Desk, a_source
 
 
 @dataclass(frozen=True)
@@ -147,3 +149,17 @@ async def test_the_password_is_for_the_master_and_for_a_sentinel_that_asks(
             unknown = await desk.unknown()
     assert unknown.reason == "AuthenticationFailed"
     assert "wr0ng" not in unknown.why
+
+
+async def test_tls_is_spoken_with_sentinel_and_master(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    with (
+        RedisServer(certificates=certificates) as master,
+        SentinelServer(master, tmp_path, certificates=certificates) as sentinel,
+    ):
+        sentinel.wait_for_master()
+        ca = Secret(certificates.ca.read_text())
+        desk = Desk(timeout=2)
+        desk.hub.watch(KEY, QueueSource(Secret(sentinel.url()), "test", ("sync",), WINDOW, ca=ca))
+        async with running(desk.hub):
+            await desk.reading()
