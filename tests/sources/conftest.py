@@ -91,3 +91,4 @@ def shop(redis_server: RedisServer) -> Iterator[Shop]:
     yield shop
     shop.go.set()
     shop.broker.close()
+    shop.broker.client.connection_pool.disconnect()
