@@ -150,7 +150,7 @@ def test_an_unread_queue_is_said_with_its_field() -> None:
     ],
 )
 def test_jobs_of_dead_workers_are_said(orphaned: int, says: str) -> None:
-    view = QueueView(latest=a_reading(0, running=4, orphaned=orphaned), peak_backlog=4, good_since=NOW)
+    view = QueueView(latest=a_reading(0, running=4, orphaned=orphaned), good_since=NOW)
     state, _, message = condition(steady(queue=view), "QueueReachable")
     assert state == "True"
     assert says in message
