@@ -15,8 +15,21 @@ settings.load_profile("default")
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Many tests run a real redis-server; whoever types `make test` should not have to know."""
-    if not session.config.option.collectonly:
+    if not session.config.option.collectonly and not is_worker(session.config):
         ensure_packages({"redis-server": "redis-server"}, PlainProgress())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Beside each other run those that share a cluster, in order, and all the rest (`make test`, two processes)."""
+    for item in items:
+        if item.get_closest_marker("cluster") or item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("clusters"))
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of several processes that share a run."""
+    return hasattr(config, "workerinput")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -247,7 +247,7 @@ WRONG = [
         "0 requests a job",
         an_integration(scaling={"maxReplicas": 3, "rateLimit": {"daily": 1, "requestsPerJob": 0}}),
         "spec.scaling.rateLimit.requestsPerJob",
-        "greater than or equal to 0.001",
+        "greater than 0",
     ),
     wrong(
         "an account's name",

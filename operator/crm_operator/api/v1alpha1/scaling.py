@@ -52,7 +52,7 @@ class RateLimit(ApiModel):
         default=None, ge=1, le=1_000_000_000, description="Requests, or credits, of a day; spread evenly over it."
     )
     requests_per_job: float = Field(
-        default=1.0, ge=0.001, le=10_000, description="Requests, or credits, that one job takes. Default 1."
+        default=1.0, gt=0, le=10_000, description="Requests, or credits, that one job takes. Default 1."
     )
     account: DnsLabel | None = Field(
         default=None,
