@@ -126,13 +126,54 @@ WRONG = [
             }
         ),
         "spec.queue.tls",
-        "tls is given, but url does not ask for TLS; write rediss:// or rediss+sentinel://, or remove tls",
+        "tls is given, but url does not ask for TLS; write rediss://, rediss+sentinel:// or https://, or remove tls",
     ),
     wrong(
         "tls without a CA",
         an_integration(queue={"names": ["q"], "url": "rediss://r", "tls": {}}),
         "spec.queue.tls.caFrom",
         "Required value",
+    ),
+    *(
+        wrong(
+            f"url {url}",
+            an_integration(queue={"names": ["q"], "url": url, "broker": "rabbitmq"}),
+            "spec.queue.url",
+            "a URL with a user or password belongs in a Secret, see urlFrom",
+        )
+        for url in (
+            "http://u:secret@rabbit:15672/crm",
+            "http://rabbit/crm",
+            "https://rabbit:15671/a/b",
+            "amqp://r:5672",
+        )
+    ),
+    wrong(
+        "broker",
+        an_integration(queue={"names": ["q"], "url": "redis://r", "broker": "kafka"}),
+        "spec.queue.broker",
+        'Unsupported value: "kafka": supported values: "redis", "rabbitmq"',
+    ),
+    wrong(
+        "the URL of the other broker",
+        an_integration(queue={"names": ["q"], "url": "http://rabbit:15672/crm"}),
+        "spec.queue.url",
+        "an http:// URL does not fit broker redis; write redis://HOST:PORT/DATABASE, or add broker: rabbitmq",
+    ),
+    wrong(
+        "the broker of the other URL",
+        an_integration(queue={"names": ["q"], "url": "redis://r", "broker": "rabbitmq"}),
+        "spec.queue.url",
+        "a redis:// URL does not fit broker rabbitmq; write that of the management API, http://HOST:15672/VHOST, "
+        "or remove broker",
+    ),
+    wrong(
+        "a key prefix on RabbitMQ",
+        an_integration(
+            queue={"names": ["q"], "url": "http://rabbit:15672/crm", "broker": "rabbitmq", "namespace": "jobs"}
+        ),
+        "spec.queue.namespace",
+        "namespace jobs is a key prefix of Redis, and RabbitMQ has none; remove namespace",
     ),
     wrong("url too long", an_integration(queue={"names": ["q"], "url": MANY_LETTERS}), "spec.queue.url", "Too long"),
     wrong(
@@ -458,6 +499,16 @@ GOOD = [
     pytest.param(an_integration(), id="the smallest"),
     pytest.param(an_integration("h" * 40), id="the longest name"),
     pytest.param(an_integration("0"), id="a name that begins with a digit"),
+    pytest.param(
+        an_integration(queue={"names": ["q"], "url": "https://rabbit.crm:15671/crm%2Feu", "broker": "rabbitmq"}),
+        id="RabbitMQ",
+    ),
+    pytest.param(
+        an_integration(
+            queue={"names": ["q"], "urlFrom": {"secretKeyRef": {"name": "s", "key": "k"}}, "broker": "rabbitmq"}
+        ),
+        id="RabbitMQ with a password",
+    ),
     pytest.param(an_integration(rollout={"steps": []}), id="zero steps"),
     pytest.param(an_integration(rollout=steps(*range(5, 101, 5))), id="20 steps up to 100"),
     pytest.param(an_integration(rollout={"minJobs": 0}), id="no jobs to count"),

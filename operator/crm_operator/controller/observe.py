@@ -232,6 +232,7 @@ class Observer:
             field=field,
             ca=ca,
             ca_field=ca_field,
+            broker=queue.broker,
         )
 
     def _watch_pods(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from crm_operator.api.base import ApiModel, cel_text, render_time
 from crm_operator.api.v1alpha1 import (
+    BrokerKind,
     Condition,
     CrmIntegrationSpec,
     CrmIntegrationStatus,
@@ -68,6 +69,7 @@ def test_a_small_spec_is_enough_and_gets_the_documented_defaults() -> None:
     assert spec.scaling.job_duration == timedelta(seconds=1)
     assert spec.scaling.scale_down_after == timedelta(seconds=20)
     assert spec.workers.concurrency == 8
+    assert spec.queue.broker is BrokerKind.REDIS
     assert spec.queue.namespace == "dramatiq"
     assert spec.metrics.pods is None
     assert spec.guards is None

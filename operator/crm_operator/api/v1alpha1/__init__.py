@@ -1,6 +1,7 @@
 """crm.agoralia.app/v1alpha1: the single source of the CRDs (crdgen.py) and of validation."""
 
 from crm_operator.api.v1alpha1.integration import (
+    BrokerKind,
     CrmIntegrationSpec,
     FromSecret,
     Guard,
@@ -36,6 +37,7 @@ from crm_operator.api.v1alpha1.status import (
 )
 
 __all__ = [
+    "BrokerKind",
     "Condition",
     "CrmIntegrationSpec",
     "CrmIntegrationStatus",

@@ -40,6 +40,13 @@ class MetricOrigin(StrEnum):
     QUEUE = "queue"
 
 
+class BrokerKind(StrEnum):
+    """Which broker Dramatiq uses."""
+
+    REDIS = "redis"
+    RABBITMQ = "rabbitmq"
+
+
 class QueueMetric(StrEnum):
     """Metrics that the broker itself gives, summed over `queue.names`."""
 
@@ -134,6 +141,10 @@ class Workers(ApiModel):
     )
 
 
+_IS_RABBITMQ = "(has(self.broker) && self.broker == 'rabbitmq')"
+_HOST = r"([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])"
+
+
 class Queue(ApiModel):
     """The broker's queues that these workers serve."""
 
@@ -145,34 +156,52 @@ class Queue(ApiModel):
                 "'; give exactly one of them (urlFrom when the URL holds a password)'",
             ),
             cel(
-                "!has(self.tls) || !has(self.url) || self.url.startsWith('rediss')",
-                "tls is given, but url does not ask for TLS; write rediss:// or rediss+sentinel://, or remove tls",
+                "!has(self.tls) || !has(self.url) || self.url.matches('^(rediss|https)')",
+                "tls is given, but url does not ask for TLS; write rediss://, rediss+sentinel:// or https://, "
+                "or remove tls",
                 path=".tls",
+            ),
+            cel(
+                # The URL itself is not repeated: what is wrong with it may be a password in it.
+                f"!has(self.url) || !self.url.startsWith({_IS_RABBITMQ} ? 'redis' : 'http')",
+                expression=f"{_IS_RABBITMQ} ? 'a redis:// URL does not fit broker rabbitmq; write that of the "
+                "management API, http://HOST:15672/VHOST, or remove broker' : 'an http:// URL does not fit broker "
+                "redis; write redis://HOST:PORT/DATABASE, or add broker: rabbitmq'",
+                path=".url",
+            ),
+            cel(
+                f"!({_IS_RABBITMQ} && has(self.namespace))",
+                expression="'namespace ' + self.namespace + ' is a key prefix of Redis, and RabbitMQ has none; "
+                "remove namespace'",
+                path=".namespace",
             ),
         )
     }
 
+    broker: BrokerKind = Field(default=BrokerKind.REDIS, description="redis or rabbitmq. Default redis.")
     url: (
         Annotated[
             str,
             StringConstraints(max_length=512),
             Matching(
-                r"^rediss?(://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?"
-                r"|\+sentinel://([a-zA-Z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/[a-zA-Z0-9._-]+)(/[0-9]{0,5})?$",
-                "must be redis://HOST:PORT/DATABASE, or redis+sentinel://HOST:PORT/MASTER/DATABASE, rediss for TLS, "
-                "without options; a URL with a user or password belongs in a Secret, see urlFrom",
+                rf"^(rediss?(://{_HOST}(:[0-9]{{1,5}})?|\+sentinel://{_HOST}(:[0-9]{{1,5}})?/[a-zA-Z0-9._-]+)"
+                rf"(/[0-9]{{0,5}})?|https?://{_HOST}:[0-9]{{1,5}}(/[a-zA-Z0-9._~%-]{{0,255}})?)$",
+                "must be redis://HOST:PORT/DATABASE, redis+sentinel://HOST:PORT/MASTER/DATABASE or, of RabbitMQ's "
+                "management API, http://HOST:15672/VHOST (rediss and https for TLS), without options; "
+                "a URL with a user or password belongs in a Secret, see urlFrom",
             ),
         ]
         | None
     ) = Field(
         default=None,
-        description="redis://HOST:PORT/DATABASE or redis+sentinel://HOST:PORT/MASTER/DATABASE; rediss for TLS.",
+        description="redis://HOST:PORT/DATABASE, redis+sentinel://HOST:PORT/MASTER/DATABASE, or "
+        "http://HOST:15672/VHOST of RabbitMQ's management API; rediss and https for TLS.",
     )
     url_from: FromSecret | None = Field(
         default=None, description="The URL from a Secret in this namespace; it may hold a user and password."
     )
     tls: QueueTls | None = Field(default=None, description="For a broker whose certificate a private authority signed.")
-    namespace: QueueName = Field(default="dramatiq", description="The broker's key prefix. Default dramatiq.")
+    namespace: QueueName = Field(default="dramatiq", description="Redis only: the key prefix. Default dramatiq.")
     names: list[QueueName] = Field(
         min_length=1,
         max_length=16,

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
-from crm_operator.sources.pods.scrape import Scraper, new_client
+from crm_operator.sources.bounded_http import new_client
+from crm_operator.sources.pods.scrape import Scraper
 from crm_operator.sources.pods.source import PodSource
 from crm_operator.sources.pods.watched import WatchedPods
 
@@ -79,7 +80,7 @@ class PodHub:
     async def run(self) -> None:
         """Scrape until cancelled."""
         running = asyncio.Semaphore(self._concurrency)
-        async with new_client(concurrency=self._concurrency) as client, asyncio.TaskGroup() as tasks:
+        async with new_client(keepalive=self._concurrency) as client, asyncio.TaskGroup() as tasks:
             scraper = Scraper(client, timeout_seconds=self._timeout.total_seconds(), max_bytes=self._max_bytes)
             while True:
                 watched = await self._arrived.get()

@@ -10,16 +10,13 @@ import httpx
 
 from crm_operator.domain.reduce import Scrape
 from crm_operator.domain.world import Unknown
+from crm_operator.sources.bounded_http import HEADERS, read_body
 from crm_operator.sources.pods.exposition import parse
 
 #: A larger answer is parsed beside the event loop, in bytes.
 _PARSED_AT_ONCE = 16 * 1024
 
-_HEADERS = {
-    "Accept": "text/plain;version=0.0.4",
-    "Accept-Encoding": "identity",  # a compressed answer could be far larger than it looks
-    "User-Agent": "crm-operator",
-}
+_HEADERS = HEADERS | {"Accept": "text/plain;version=0.0.4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +49,7 @@ class Scraper:
                 return Unknown("the answer is a redirect, which is not followed; check metrics.pods.path", "Redirected")
             if response.status_code != httpx.codes.OK:
                 return Unknown(f"HTTP status {response.status_code}; check metrics.pods.path", "HttpStatus")
-            if response.headers.get("Content-Encoding", "identity") != "identity":
-                return Unknown("the answer is compressed although that was not asked for", "EncodingRefused")
-            body = bytearray()
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > self.max_bytes:
-                    return Unknown(f"the answer is larger than {self.max_bytes} bytes", "TooLarge")
-            return bytes(body)
-
-
-def new_client(*, concurrency: int) -> httpx.AsyncClient:
-    """For all pods: connections are kept, the environment's proxies and credentials are not used."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=concurrency, keepalive_expiry=60)
-    return httpx.AsyncClient(
-        trust_env=False, follow_redirects=False, limits=limits, timeout=None, cookies=None, http2=False
-    )
+            return await read_body(response, max_bytes=self.max_bytes)
 
 
 def _failure_of(error: Exception) -> Unknown:

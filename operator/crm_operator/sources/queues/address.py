@@ -66,7 +66,7 @@ def broker_address(source: QueueSource, *, namespace: str, policy: AddressPolicy
     if not re.fullmatch(r"[0-9]{0,5}", path):
         return _invalid(source, "it does not end with a database number")
     tls = parts.scheme.startswith("rediss")
-    refused = policy.check(host, namespace=namespace, field=source.field) or _check_ca(source, tls=tls)
+    refused = policy.check(host, namespace=namespace, field=source.field) or check_ca(source, tls=tls)
     if refused is not None:
         return refused
     return BrokerAddress(
@@ -81,13 +81,14 @@ def broker_address(source: QueueSource, *, namespace: str, policy: AddressPolicy
     )
 
 
-def _check_ca(source: QueueSource, *, tls: bool) -> Unknown | None:
+def check_ca(source: QueueSource, *, tls: bool) -> Unknown | None:
     """Why the CA is of no use, if there is one."""
     if source.ca is None:
         return None
     if not tls:
         return Unknown(
-            f"{source.field}: it is not for TLS, but {source.ca_field} is given; write rediss:// or remove it",
+            f"{source.field}: it is not for TLS, but {source.ca_field} is given; "
+            "write rediss:// or https:// in the URL, or remove it",
             "QueueUrlInvalid",
         )
     try:

@@ -1,4 +1,4 @@
-"""One broker and everybody who watches queues on it: one task, one connection, one batch of questions per tick."""
+"""One broker and everybody who watches queues on it: one task, one reader, one batch of questions per tick."""
 
 import asyncio
 import logging
@@ -8,13 +8,11 @@ from datetime import datetime
 
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import QueueReading, Unknown
-from crm_operator.sources.address import AddressPolicy
-from crm_operator.sources.queues.address import BrokerAddress
-from crm_operator.sources.queues.connection import BrokerConnection, BrokerUnread
-from crm_operator.sources.queues.dramatiq import DramatiqReader, QueueCounts
+from crm_operator.sources.queues.brokers import Address
 from crm_operator.sources.queues.failure import CLOSED, Failure
 from crm_operator.sources.queues.history import QueueHistory
 from crm_operator.sources.queues.layout import QueueId
+from crm_operator.sources.queues.reader import BrokerUnread, QueueCounts, Reader
 from crm_operator.sources.queues.source import QueueSource
 
 log = logging.getLogger(__name__)
@@ -43,21 +41,19 @@ class Broker:
 
     def __init__(
         self,
-        address: BrokerAddress,
+        address: Address,
+        reader: Reader,
         *,
-        policy: AddressPolicy,
         on_change: Callable[[Key], None],
         clock: Callable[[], datetime],
         interval_seconds: float,
-        timeout_seconds: float,
     ) -> None:
         self.address = address
         self.watchers: dict[Key, Watcher] = {}
         self._on_change = on_change
         self._clock = clock
         self._interval = interval_seconds
-        self._connection = BrokerConnection(address, policy=policy, timeout_seconds=timeout_seconds)
-        self._reader = DramatiqReader(clock)
+        self._reader = reader
         self._failure: Failure | None = None
         self._failures = 0
         self._generation = 0
@@ -94,7 +90,7 @@ class Broker:
                         due += self._interval
         finally:
             self._release(self._waiting)
-            await self._connection.close()
+            await self._reader.close()
 
     async def _pause(self, *, until: float) -> None:
         try:
@@ -117,8 +113,8 @@ class Broker:
                 self._record(watcher, self._unknown(watcher, error.failure), after_gap=True)
         else:
             self._say(None)
-            after_gap = self._generation != self._connection.generation
-            self._generation = self._connection.generation
+            after_gap = self._generation != self._reader.generation
+            self._generation = self._reader.generation
             now = self._clock()
             for watcher in watchers:
                 self._record(watcher, self._reading(watcher, found, now), after_gap=after_gap)
@@ -127,11 +123,11 @@ class Broker:
     async def _read(self, queues: list[QueueId]) -> dict[QueueId, QueueCounts | Failure]:
         """A connection that was cut since the last tick is made again at once; the cut still counts as a gap."""
         try:
-            return await self._reader.read(self._connection, queues)
+            return await self._reader.read(queues)
         except BrokerUnread as error:
             if error.failure is not CLOSED or self._failure is not None:
                 raise
-        return await self._reader.read(self._connection, queues)
+        return await self._reader.read(queues)
 
     def _record(self, watcher: Watcher, reading: QueueReading | Unknown, *, after_gap: bool) -> None:
         if self.watchers.get(watcher.key) is not watcher:

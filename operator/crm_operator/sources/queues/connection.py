@@ -8,7 +8,6 @@ within one tick must be noticed (`generation`), not be taken for the one that wa
 """
 
 import asyncio
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,28 +16,21 @@ from redis import exceptions as errors
 from redis.asyncio import Connection, SSLConnection
 
 from crm_operator.domain.world import Unknown
-from crm_operator.sources.address import AddressPolicy, as_address
+from crm_operator.sources.address import AddressPolicy
 from crm_operator.sources.queues.address import BrokerAddress, Master
 from crm_operator.sources.queues.failure import (
     GARBLED,
     NO_SUCH_MASTER,
-    NOT_FOUND,
     READ_ERRORS,
     TIMEOUT,
     TLS_TIMEOUT,
     Failure,
     failure_of,
 )
+from crm_operator.sources.queues.look_up import look_up
+from crm_operator.sources.queues.reader import BrokerUnread
 
 Command = tuple[str | int | bytes, ...]
-
-
-class BrokerUnread(Exception):
-    """The broker could not be read; `failure` says why. The connection is closed."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.clause)
-        self.failure = failure
 
 
 class _PinnedTls(SSLConnection):
@@ -64,7 +56,7 @@ class BrokerConnection:
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Send all `commands` at once; an answer that is an error of that command stays in its place.
 
-        Raises BrokerUnread when the connection itself does not serve.
+        Raises BrokerUnread when the connection itself does not serve; it is closed then.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -97,24 +89,10 @@ class BrokerConnection:
         self.generation += 1
 
     async def _dial(self, link: Connection, host: str, port: int) -> None:
-        link.host, link.port = await self._look_up(host, port), port
+        link.host, link.port = await look_up(host, port, self._policy), port
         if isinstance(link, _PinnedTls):
             link.name = host
         await link.connect()  # type: ignore[no-untyped-call]
-
-    async def _look_up(self, host: str, port: int) -> str:
-        """An address of `host` that may be dialled. Dialling the address, not the name, keeps the check valid."""
-        if as_address(host) is not None:
-            return host
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        if not found:
-            raise BrokerUnread(NOT_FOUND)
-        address = str(found[0][4][0])
-        refused = self._policy.refuse_resolved(host, address)
-        if refused is not None:
-            raise BrokerUnread(Failure("HostNotAllowed", refused))
-        return address
 
     async def _find_master(self, master: Master) -> tuple[str, int]:
         """Host and port that Sentinel tells, if they may be dialled.

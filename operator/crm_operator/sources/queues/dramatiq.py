@@ -1,12 +1,12 @@
 """Dramatiq's queues on Redis: how to read many queues with few round trips.
 
 Which keys say what: `layout`. Dramatiq's own `do_qsize` would register us as a worker; nothing here writes.
-Called by `broker` once a tick.
+Called by `redis_reader` once a tick.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -17,24 +17,12 @@ from crm_operator.sources.queues.delays import Delays
 from crm_operator.sources.queues.failure import GARBLED, Failure
 from crm_operator.sources.queues.layout import QueueId
 from crm_operator.sources.queues.orphans import Orphans
+from crm_operator.sources.queues.reader import QueueCounts
 
 T = TypeVar("T")
 
 #: Queues asked in one exchange; between exchanges the event loop serves others.
 _CHUNK = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueCounts:
-    """One queue at one time; counts >= 0 as in `QueueReading`."""
-
-    waiting: int
-    running: int
-    delayed: int
-    dead: int
-    due: int = 0
-    orphaned: int = 0
-    oldest: datetime | None = None  # since when the oldest waiting job waits; None: none, or not readable
 
 
 class DramatiqReader:

@@ -29,13 +29,17 @@ class Failure:
         return Unknown(f"{field} ({shown}): {self.clause}", self.reason)
 
 
-REFUSED = Failure("ConnectionRefused", "connection refused; check that Redis runs and the port is right")
-TIMEOUT = Failure("Timeout", "no answer in time; check that Redis is not stuck and no NetworkPolicy drops the traffic")
-TLS_TIMEOUT = Failure("Timeout", "no answer in time; check that Redis is not stuck and that this port speaks TLS")
+REFUSED = Failure("ConnectionRefused", "connection refused; check that the broker runs and the port is right")
+TIMEOUT = Failure(
+    "Timeout", "no answer in time; check that the broker is not stuck and no NetworkPolicy drops the traffic"
+)
+TLS_TIMEOUT = Failure("Timeout", "no answer in time; check that the broker is not stuck and that this port speaks TLS")
 NOT_FOUND = Failure("HostNotFound", "the host name cannot be resolved; check its spelling and that the Service exists")
 UNREACHABLE = Failure("Unreachable", "the host cannot be reached; check the address and the network")
-CLOSED = Failure("ConnectionClosed", "the connection was closed; check that Redis runs and speaks TLS as the URL says")
-TLS = Failure("TlsFailed", "the TLS handshake failed; check the certificate, and whether redis:// was meant")
+CLOSED = Failure(
+    "ConnectionClosed", "the connection was closed; check that the broker runs and speaks TLS as the URL says"
+)
+TLS = Failure("TlsFailed", "the TLS handshake failed; check the certificate, and whether a URL without TLS was meant")
 UNTRUSTED = Failure(
     "TlsUntrusted",
     "its certificate is not trusted, or is for another host; give its CA with queue.tls.caFrom, and use a host in it",
@@ -57,14 +61,22 @@ GARBLED = Failure("ProtocolError", "the answer is not Redis's; check host and po
 ERROR = Failure("BrokerError", "Redis answered with an error; see its log")
 
 
-def failure_of(error: BaseException) -> Failure:
-    """What `error` means for a user; the most telling error of its chain decides."""
+def known_failure(error: BaseException) -> Failure | None:
+    """What `error` means for a user; the most telling error of its chain decides. None: nothing in it tells."""
     seen: BaseException | None = error
     while seen is not None:
         known = _known(seen)
         if known is not None:
             return known
         seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What an `error` of redis-py means for a user."""
+    known = known_failure(error)
+    if known is not None:
+        return known
     if isinstance(error, errors.ResponseError):
         return ERROR
     if isinstance(error, errors.ConnectionError | EOFError):

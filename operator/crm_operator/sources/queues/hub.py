@@ -12,8 +12,8 @@ from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import Evidence, QueueReading, QueueView, Unknown
 from crm_operator.sources.address import AddressPolicy
-from crm_operator.sources.queues.address import BrokerAddress, broker_address
 from crm_operator.sources.queues.broker import Broker, Watcher
+from crm_operator.sources.queues.brokers import Address, address_of, reader_for
 from crm_operator.sources.queues.history import QueueHistory
 from crm_operator.sources.queues.source import QueueSource
 
@@ -40,7 +40,7 @@ class QueueHub:
         self._sources: dict[Key, QueueSource | Unknown] = {}
         self._broker_of: dict[Key, Broker] = {}
         self._unread: dict[Key, Unknown] = {}  # those that have no broker, and why
-        self._brokers: dict[BrokerAddress, Broker] = {}
+        self._brokers: dict[Address, Broker] = {}
         self._arrived: asyncio.Queue[Broker] = asyncio.Queue()
 
     def watch(self, key: Key, source: QueueSource | Unknown) -> None:
@@ -52,7 +52,7 @@ class QueueHub:
         if isinstance(source, Unknown):
             self._give_up(key, source)
             return
-        address = broker_address(source, namespace=key.namespace, policy=self._policy)
+        address = address_of(source, namespace=key.namespace, policy=self._policy)
         if isinstance(address, Unknown):
             self._give_up(key, address)
             return
@@ -112,16 +112,18 @@ class QueueHub:
         self._leave(key)
         self._unread[key] = why
 
-    def _join(self, key: Key, source: QueueSource, address: BrokerAddress) -> None:
+    def _join(self, key: Key, source: QueueSource, address: Address) -> None:
         broker = self._brokers.get(address)
         if broker is None:
+            reader = reader_for(
+                address, policy=self._policy, clock=self._clock, timeout_seconds=self._timeout.total_seconds()
+            )
             broker = Broker(
                 address,
-                policy=self._policy,
+                reader,
                 on_change=self._on_change,
                 clock=self._clock,
                 interval_seconds=self._interval.total_seconds(),
-                timeout_seconds=self._timeout.total_seconds(),
             )
             self._brokers[address] = broker
             self._arrived.put_nowait(broker)
