@@ -3,11 +3,16 @@
 The one owner of the replica count. A pure function of the rollout's state, the wanted size and the pause.
 """
 
+import math
 from dataclasses import dataclass
 
 from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
 from crm_operator.domain.split import split
 from crm_operator.domain.world import Workload, World
+
+#: While the canary hands over to the updated stable workers, both may exceed the total by this share of it together,
+#: and at least by one worker: Kubernetes' own default for a rolling update.
+SURGE = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +43,33 @@ def allocate(world: World, rollout: RolloutStatus, *, total: int, paused: bool) 
     stable, candidate = rollout.stable_revision, rollout.candidate_revision
     match rollout.phase:
         case RolloutPhase.STABLE | RolloutPhase.ROLLED_BACK:
-            return Allocation(stable=_wanted(stable, total), canary=None)
+            return _handed_over(world, stable, total)
         case RolloutPhase.CANARY | RolloutPhase.PROMOTING if rollout.weight > 0:
             main, canary = (0, 0) if paused else split(total, rollout.weight)
             runs_main = stable if rollout.phase is RolloutPhase.CANARY else candidate
             return Allocation(stable=_wanted(runs_main, main), canary=_wanted(candidate, canary))
         case RolloutPhase.CANARY | RolloutPhase.PROMOTING | RolloutPhase.BAKING:
-            return Allocation(stable=_wanted(candidate, total), canary=None)
+            return _handed_over(world, candidate, total)
         case RolloutPhase.ROLLING_BACK:
             if stable not in world.known_revisions and (world.stable is None or world.stable.revision != stable):
                 # Nothing to go back to: what runs in NAME stays, and the canary still goes.
                 return Allocation(stable=_as_is(world.stable, total), canary=None)
             return Allocation(stable=_wanted(stable, total, urgent=_has_other_pods(world, stable)), canary=None)
+
+
+def _handed_over(world: World, revision: str | None, total: int) -> Allocation:
+    """`total` workers in NAME. Canary pods of the same version stay until as many in its place are Ready.
+
+    Without that, promoting a canary of half of the workers would halve them for as long as a pod takes to start.
+    """
+    stable, canary = world.stable, world.canary
+    if total == 0 or stable is None or canary is None or canary.revision != revision or stable.revision != revision:
+        return Allocation(stable=_wanted(revision, total), canary=None)
+    staying = min(canary.replicas, max(0, total - stable.ready))
+    if staying == 0:
+        return Allocation(stable=_wanted(revision, total), canary=None)
+    room = total + max(1, math.ceil(SURGE * total)) - staying
+    return Allocation(stable=_wanted(revision, min(total, room)), canary=_wanted(revision, staying))
 
 
 def _wanted(revision: str | None, replicas: int, *, urgent: bool = False) -> Wanted | None:
