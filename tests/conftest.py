@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from dev.cluster.packages import ensure_packages
 from dev.cluster.progress import PlainProgress
+
+TESTS = Path(__file__).parent
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
@@ -21,10 +24,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Beside each other run those that share a cluster, in order, and all the rest (`make test`, two processes)."""
+    """`make test` has two processes: tests that share a cluster, or a file's fixtures, run in one of them, in order."""
     for item in items:
-        if item.get_closest_marker("cluster") or item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.xdist_group("clusters"))
+        shares_cluster = item.get_closest_marker("cluster") or item.get_closest_marker("e2e")
+        folder = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(
+            pytest.mark.xdist_group("clusters" if shares_cluster else folder if folder == "dev" else item.path.name)
+        )
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -170,8 +170,8 @@ class Queue(ApiModel):
                 path=".url",
             ),
             cel(
-                f"!({_IS_RABBITMQ} && has(self.namespace))",
-                expression="'namespace ' + self.namespace + ' is a key prefix of Redis, and RabbitMQ has none; "
+                f"!({_IS_RABBITMQ} && has(self.__namespace__))",
+                expression="'namespace ' + self.__namespace__ + ' is a key prefix of Redis, and RabbitMQ has none; "
                 "remove namespace'",
                 path=".namespace",
             ),
