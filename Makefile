@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## Show the operator at its main job, on a real cluster
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: check ## All checks and tests: unit, property, real API server, real node
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 check: $(VENV)/.installed ## Lint, types, import layers, generated files
 	@$(BIN)/ruff check .

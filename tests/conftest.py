@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from dev.cluster.packages import ensure_packages
 from dev.cluster.progress import PlainProgress
 
-TESTS = Path(__file__).parent
+#: Folders whose tests start clusters: they share them, or need their names.
+WITH_CLUSTERS = frozenset({"bench", "cluster", "dev", "e2e"})
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
@@ -22,15 +24,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         ensure_packages({"redis-server": "redis-server"}, PlainProgress())
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` has two processes: tests that share a cluster, or a file's fixtures, run in one of them, in order."""
-    for item in items:
-        shares_cluster = item.get_closest_marker("cluster") or item.get_closest_marker("e2e")
-        folder = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(
-            pytest.mark.xdist_group("clusters" if shares_cluster else folder if folder == "dev" else item.path.name)
-        )
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """`make test` has two processes: all tests that may start a cluster run in one of them, in order, and a file's
+    tests in one, too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "clusters" if file.split("/")[1] in WITH_CLUSTERS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
+    """Asked for by pytest-xdist. (Its own `loadgroup` does nothing with pytest 9.2.)"""
+    return Scheduler(config, log)
 
 
 def is_worker(config: pytest.Config) -> bool:
