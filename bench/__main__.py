@@ -13,6 +13,9 @@ import typer
 
 from bench import idle, report, rollback, scale
 from bench.records import RESULTS, read
+from bench.scaling.command import replay
+from bench.scaling.plot import draw
+from bench.scaling.report import IMAGES, series_in
 from bench.stage import Run
 from dev.cluster import ClusterError
 
@@ -68,15 +71,19 @@ def run(
         print(report.section(name, read(out / f"{name}.jsonl")))
 
 
+app.command()(replay)
+
+
 @app.command("report")
 def report_command(
-    write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks.md.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks.md and its images.")] = False,
     results: Annotated[Path, typer.Option(help="Folder of the raw data.")] = RESULTS,
 ) -> None:
     """Print what the raw data says, as docs/benchmarks.md has it."""
     page = report.page(results)
     if write:
         report.PAGE.write_text(page)
+        draw(series_in(results), report.PAGE.parent / IMAGES)
     else:
         print(page, end="")
 

@@ -89,10 +89,10 @@ async def _window(process: OperatorProcess, audit: Path, seconds: float) -> Json
     return {
         "seconds": round(took, 1),
         "rss_mib": round(rss / 2**20, 1),
-        "rss_peak_mib": round(_peak_bytes(process.pid) / 2**20, 1),
+        "rss_peak_mib": round(peak_bytes(process.pid) / 2**20, 1),
         "threads": len(os.listdir(f"/proc/{process.pid}/task")),
         "cpu_s_per_min": round(used * 60 / took, 2),
-        "requests": count_requests(_tail(audit, offset)),
+        "requests": count_requests(tail(audit, offset)),
     }
 
 
@@ -123,12 +123,14 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _tail(path: Path, offset: int) -> list[str]:
+def tail(path: Path, offset: int) -> list[str]:
+    """The lines of a file from this byte on."""
     with path.open() as file:
         file.seek(offset)
         return [line for line in file.read().splitlines() if line]
 
 
-def _peak_bytes(pid: int) -> int:
+def peak_bytes(pid: int) -> int:
+    """The most resident memory that the process had so far."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))

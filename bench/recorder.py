@@ -58,6 +58,11 @@ class Recorder:
         """The first change since `clear` for which it holds."""
         return next((change for change in self.changes if holds(change)), None)
 
+    def check(self) -> None:
+        """Raises RuntimeError when a watch has ended, so that changes are missing."""
+        if self._error is not None:
+            raise RuntimeError(self._error)
+
     async def until(self, look: Callable[[], T | None], *, within: float, what: str) -> T:
         """What `look` returns, as soon as that is not None or False; it is asked after each change.
 
@@ -66,8 +71,7 @@ class Recorder:
         try:
             async with asyncio.timeout(within), self._changed:
                 while not (found := look()):
-                    if self._error is not None:
-                        raise RuntimeError(self._error)
+                    self.check()
                     await self._changed.wait()
                 return found
         except TimeoutError:

@@ -1,27 +1,15 @@
 """From raw data to tables and to docs/benchmarks.md. Arithmetic and text only."""
 
-import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from bench.figures import Summary, summary, table, where
 from bench.records import REPOSITORY, Json, Series, read
+from bench.scaling import report as scaling
 
 #: A second series, measured while others used the machine.
 BUSY = "-busy"
 PAGE = REPOSITORY / "docs/benchmarks.md"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """Five numbers of a sample."""
-
-    n: int
-    min: float
-    p50: float
-    p95: float
-    max: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,34 +26,6 @@ class Aim:
     def shown(self) -> str:
         parts = (("p50", self.p50), ("p95", self.p95))
         return ", ".join(f"{name} < {value:g} s" for name, value in parts if value is not None)
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` % of the values do not exceed (nearest rank): a value that occurred.
-
-    Of 20 values, p95 is the second largest. Raises ValueError for no values or a percent outside 0 to 100.
-    """
-    if not values or not 0 <= percent <= 100:
-        raise ValueError(f"no percentile {percent:g} of {len(values)} values")
-    rank = math.ceil(len(values) * percent / 100)
-    return sorted(values)[max(rank, 1) - 1]
-
-
-def summary(values: Sequence[float]) -> Summary:
-    """Raises ValueError for no values."""
-    return Summary(
-        n=len(values),
-        min=percentile(values, 0),
-        p50=percentile(values, 50),
-        p95=percentile(values, 95),
-        max=percentile(values, 100),
-    )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def section(name: str, series: Series) -> str:
@@ -252,30 +212,11 @@ def page(results: Path) -> str:
         if (results / f"{name}{BUSY}.jsonl").exists():
             parts.append(f"The same while the machine was short of CPU:\n\n{_measured(results, name, name + BUSY)}\n")
         parts.append(peers)
+        if name == "scale":
+            parts.append(scaling.section(results))
     return "\n".join(parts)
 
 
 def _measured(results: Path, name: str, file: str) -> str:
     series = read(results / f"{file}.jsonl")
-    return f"{section(name, series)}\n\n{_where(file, series)}"
-
-
-def _where(file: str, series: Series) -> str:
-    header: dict[str, Any] = series.header
-    machine = header["machine"]
-    loads = summary([run["load1"] for run in series.runs])
-    memory = round(machine["memory_mib"] / 1024)
-    return (
-        f"Raw data: `bench/results/{file}.jsonl`. {header['at'][:10]}, commit {header['revision']}, "
-        f"seed {header['seed']}; {machine['cores']} cores, {memory} GiB, "
-        f"Linux {machine['kernel']}, Python {machine['python']}, Kubernetes {machine['kubernetes']}; "
-        f"load average {loads.min:g} to {loads.max:g}, median {loads.p50:g}{_pressure(series)}."
-    )
-
-
-def _pressure(series: Series) -> str:
-    """How short of CPU the machine was, and whether the benchmark had precedence."""
-    values = [run["cpu_pressure"] for run in series.runs if run.get("cpu_pressure") is not None]
-    said = f"; somebody waited for a CPU {summary(values).p50:.0f} % of the time (median)" if values else ""
-    nice = series.header["machine"].get("nice", 0)
-    return said + (f"; cluster, operator and load had precedence over others' work (nice {nice})" if nice < 0 else "")
+    return f"{section(name, series)}\n\n{where(file, series)}"

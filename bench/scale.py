@@ -6,16 +6,14 @@ burst makes its phase against the operator's clock random.
 """
 
 import asyncio
-import json
 import random
 import time
-import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import httpx
 import redis
 
+from bench.jobs import send
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
 from bench.stage import Run, cluster_for, kubernetes_version, logs_folder, namespace, operator, redis_on
@@ -91,14 +89,10 @@ async def _settled(recorder: Recorder, base: int) -> None:
 
 
 async def _burst(recorder: Recorder, broker: redis.Redis, base: int, target: int) -> Json:
-    messages = _messages(_queue(base), target * JOBS_PER_WORKER)
     key = f"dramatiq:{_queue(base)}"
     recorder.clear()
-    pipeline = broker.pipeline(transaction=True)
-    pipeline.hset(f"{key}.msgs", mapping=messages)
-    pipeline.rpush(key, *messages)
     began = time.time()
-    pipeline.execute()
+    send(broker, _queue(base), target * JOBS_PER_WORKER)
     sent = time.time()
     try:
         reached = await recorder.until(
@@ -119,26 +113,6 @@ async def _burst(recorder: Recorder, broker: redis.Redis, base: int, target: int
         "seconds": round(reached.at - began, 4),
         "sending_s": round(sent - began, 4),
         "sizes": sorted(set(sizes) - {base}),
-    }
-
-
-def _messages(queue: str, count: int) -> Mapping[Any, Any]:
-    """Jobs as Dramatiq stores them, by message id."""
-    now = int(time.time() * 1000)
-    ids = [str(uuid.uuid4()) for _ in range(count)]
-    return {
-        job: json.dumps(
-            {
-                "queue_name": queue,
-                "actor_name": "sync_contact",
-                "args": ["1"],
-                "kwargs": {},
-                "options": {"redis_message_id": job},
-                "message_id": job,
-                "message_timestamp": now,
-            }
-        )
-        for job in ids
     }
 
 

@@ -67,11 +67,11 @@ async def kubernetes_version(kube: httpx.AsyncClient) -> str:
 
 
 @contextmanager
-def redis_on(host: str) -> Iterator[str]:
-    """A real Redis on loopback and `host`; its URL for those who reach it by `host`."""
+def redis_on(host: str, port: int | None = None) -> Iterator[str]:
+    """A real Redis on loopback and `host`; its URL for those who reach it by `host`. Without a port: a free one."""
     # The later --bind replaces the one that RedisServer gives. The address is this machine's own bridge.
     options = () if host == "127.0.0.1" else ("--bind", "127.0.0.1", host, "--protected-mode", "no")
-    with RedisServer(options=options) as server:
+    with RedisServer(options=options, port=port) as server:
         yield f"redis://{host}:{server.port}/0"
 
 

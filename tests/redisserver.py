@@ -26,9 +26,14 @@ class RedisServer:
     """`with RedisServer() as server: ... server.url`. The port stays the same over stop and start."""
 
     def __init__(
-        self, *, password: str | None = None, certificates: "Certificates | None" = None, options: Sequence[str] = ()
+        self,
+        *,
+        password: str | None = None,
+        certificates: "Certificates | None" = None,
+        options: Sequence[str] = (),
+        port: int | None = None,
     ) -> None:
-        self.port = _free_port()
+        self.port = _free_port() if port is None else port
         self.password = password
         self._certificates = certificates
         listen = ("--port", str(self.port)) if certificates is None else certificates.options(self.port)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.figures import percentile, summary
 from bench.idle import count_requests
 from bench.records import RESULTS, Series, Writer, read
-from bench.report import PAGE, Aim, page, percentile, section, summary
+from bench.report import PAGE, Aim, page, section
 
 numbers = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50)
 

@@ -52,8 +52,13 @@ _DOCUMENTS = "\n---\n".join(
 
 def teach(cluster: Cluster) -> None:
     """Once per cluster."""
-    if "crm-tests-never-ready" not in (cluster.work / "stages.yaml").read_text():
+    add_once(cluster, "crm-tests-never-ready", _DOCUMENTS)
+
+
+def add_once(cluster: Cluster, name: str, documents: str) -> None:
+    """Add Stage documents to the cluster's KWOK, unless the one called `name` is there already."""
+    if f"name: {name}\n" not in (cluster.work / "stages.yaml").read_text():
         # The new KWOK would wait for the leases of the old one to run out, 40 s: frozen, it does not renew them.
         cluster.freeze_component("kwok")
         cluster.run_kubectl("delete", "leases", "--all", "--namespace", "kube-node-lease")
-        cluster.add_stages(_DOCUMENTS)
+        cluster.add_stages(documents)

@@ -1,0 +1,1 @@
+"""Traces of load, replayed against whoever scales the workers, and what each of them costs and gives."""

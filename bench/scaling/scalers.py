@@ -1,0 +1,73 @@
+"""Who scales the workers of a replay, and the Deployment or CrmIntegration that they are given for it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bench.recorder import Json
+from bench.scaling.traces import CONCURRENCY, DRAIN_TARGET, JOB_SECONDS, MAX_REPLICAS, Limit
+from tests.cluster.objects import an_integration, worker_template
+
+#: Of the Deployment that is scaled, whoever scales it, and of its queue.
+NAME, QUEUE = "replay", "crm_replay"
+
+
+class Kind(StrEnum):
+    OPERATOR = "operator"  # this operator, started for the replay
+    FIXED = "fixed"  # nobody: a Deployment of constant size
+    EXTERNAL = "external"  # whoever is installed in the cluster and was told to
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """Its `label` names the series: `scaling-LABEL.jsonl`."""
+
+    kind: Kind
+    label: str
+    size: int = 0  # of a fixed one
+
+
+def parse(text: str, *, label: str | None = None) -> Scaler:
+    """From `operator`, `fixed=N` or `external`. Raises ValueError that says what is accepted."""
+    kind, _, number = text.partition("=")
+    if kind == Kind.FIXED and number.isdecimal() and int(number) <= 1000:
+        return Scaler(Kind.FIXED, label or f"fixed-{int(number)}", int(number))
+    if number or kind not in (Kind.OPERATOR, Kind.EXTERNAL):
+        raise ValueError(f"scaler {text!r}: say operator, external or fixed=N with N from 0 to 1000")
+    return Scaler(Kind(kind), label or kind)
+
+
+def integration(url: str, limit: Limit | None, labels: dict[str, str]) -> Json:
+    """What a user of the operator would write; `labels` go on the pods."""
+    scaling: Json = {
+        "maxReplicas": MAX_REPLICAS,
+        "drainTarget": f"{DRAIN_TARGET:g}s",
+        "jobDuration": f"{JOB_SECONDS * 1000:g}ms",
+    }
+    if limit is not None:
+        scaling["rateLimit"] = {"requests": limit.requests, "per": f"{limit.per_seconds}s"}
+    return an_integration(
+        NAME,
+        workers={"template": _template(labels), "concurrency": CONCURRENCY},
+        queue={"url": url, "names": [QUEUE]},
+        scaling=scaling,
+        guards=[],
+    )
+
+
+def deployment(replicas: int, labels: dict[str, str]) -> Json:
+    """The same workers without the operator."""
+    own = {"app": NAME}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": NAME},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": own},
+            "template": _template({**labels, **own}),
+        },
+    }
+
+
+def _template(labels: dict[str, str]) -> Json:
+    return {"metadata": {"labels": labels}, **worker_template()}

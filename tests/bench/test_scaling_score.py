@@ -1,0 +1,82 @@
+"""Scores of replayed loads, on series made by hand. No cluster."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.figures import percentile
+from bench.records import Json, Series
+from bench.scaling.report import replay_table
+from bench.scaling.score import percentile_of, score, steps, tally, trapezoids
+
+
+def a_record(**values: object) -> Json:
+    """10 seconds: 20 jobs come between the seconds 1 and 2 and are done at 6; two workers, of which one stays."""
+    return {
+        "trace": "step",
+        "scaler": "operator",
+        "seconds": 10,
+        "unbegun": 0,
+        "refused": 0,
+        "samples": [[0, 0, 0], [1, 0, 0], [2, 12, 8], [4, 2, 8], [6, 0, 0], [10, 0, 0]],
+        "sizes": [[0.0, 0, 0, 0], [2.5, 2, 0, 0], [2.6, 2, 2, 0], [3.0, 2, 2, 2], [8.0, 1, 2, 2], [8.1, 1, 1, 1]],
+        "waits": [[0.0, 8], [0.4, 8], [2.5, 4]],
+        **values,
+    }
+
+
+def test_a_record_has_exactly_these_scores() -> None:
+    found = score(a_record())
+    assert found.backlog_seconds == 10 + 30 + 10  # between 1 and 2, 2 and 4, 4 and 6
+    assert found.replica_seconds == pytest.approx(2 * 5.5 + 1 * 1.9)
+    assert (found.writes, found.most) == (2, 2), "what only the status says is no write"
+    assert (found.wait_p50, found.wait_p95) == (0.4, 2.5)
+
+
+def test_pods_count_although_nobody_asks_for_them_any_more() -> None:
+    sizes = [[0.0, 3, 3, 3], [4.0, 0, 3, 3], [9.0, 0, 0, 0]]
+    assert score(a_record(sizes=sizes)).replica_seconds == 27
+
+
+def test_who_never_scales_writes_nothing() -> None:
+    found = score(a_record(sizes=[[0.0, 5, 5, 5]]))
+    assert (found.writes, found.most, found.replica_seconds) == (0, 5, 50)
+
+
+def test_a_step_holds_until_the_next_and_the_last_until_the_end() -> None:
+    assert steps([(0, 1), (2, 3), (5, 0)], until=9) == 2 + 9
+    assert steps([(0, 2)], until=3) == 6
+
+
+def test_samples_are_joined_by_straight_lines() -> None:
+    assert trapezoids([(0, 0), (2, 10), (3, 10)]) == 10 + 10
+    assert trapezoids([(0, 7)]) == 0
+
+
+@given(
+    waits=st.lists(st.integers(min_value=0, max_value=900).map(lambda tenths: tenths / 10), min_size=1),
+    percent=st.floats(min_value=0, max_value=100),
+)
+def test_percentiles_of_a_tally_are_those_of_the_values(waits: list[float], percent: float) -> None:
+    assert percentile_of(tally(waits), percent) == percentile(waits, percent)
+
+
+def test_a_tally_rounds_to_tenths() -> None:
+    assert tally([0.04, 0.06, 0.14, 3.0]) == [(0.0, 1), (0.1, 2), (3.0, 1)]
+
+
+def test_there_is_no_percentile_of_nothing() -> None:
+    with pytest.raises(ValueError, match="no percentile"):
+        percentile_of([], 50)
+
+
+def test_the_table_has_a_row_for_each_load_and_scaler_in_the_order_of_loads() -> None:
+    costs = {"cpu_s": 1.25, "rss_peak_mib": 81.2, "requests": {"watch": 2, "patch deployments": 5}}
+    operator = Series({}, (a_record(trace="wave", **costs), a_record(**costs)))
+    fixed = Series({}, (a_record(scaler="fixed-5", sizes=[[0.0, 5, 5, 5]], unbegun=3, refused=7),))
+    rows = replay_table({"operator": operator, "fixed-5": fixed}).splitlines()[2:]
+    assert rows == [
+        "| step | operator | 50 | 13 | 0.4 s | 2.5 s | 2 | 2 | 7 | 1.2 | 81 | 0 | 0 |",
+        "| step | fixed-5 | 50 | 50 | 0.4 s | 2.5 s | 5 | 0 |  |  |  | 3 | 7 |",
+        "| wave | operator | 50 | 13 | 0.4 s | 2.5 s | 2 | 2 | 7 | 1.2 | 81 | 0 | 0 |",
+    ]
