@@ -110,11 +110,11 @@ def _limited(_: random.Random) -> Trace:
 
 
 def _smoke(dice: random.Random) -> Trace:
-    burst = (Arrival(1.5, 60),)
+    burst = (Arrival(1.5, 30),)
     return Trace(
         name=SMOKE,
-        what="5 jobs/s and 60 at once",
-        seconds=8,
+        what="5 jobs/s and 30 at once",
+        seconds=12,
         arrivals=tuple(sorted(_arrivals(lambda _: 5.0, until=4, dice=dice) + burst)),
     )
 

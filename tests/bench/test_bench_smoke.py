@@ -8,38 +8,79 @@ import pytest
 
 from bench.recorder import Json
 from bench.records import REPOSITORY, read
+from bench.scaling.score import score
+from bench.scaling.traces import SMOKE, trace
 from dev.cluster import Cluster
 
 WITHIN = 300.0  # seconds
 
 
-def smoke(name: str, cluster: Cluster, out: Path) -> list[Json]:
-    """The runs of `python -m bench run NAME --smoke`."""
-    command = [sys.executable, "-m", "bench", "run", name, "--smoke", "--out", str(out), "--cluster", cluster.name]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=WITHIN, check=False)
+def smoke(cluster: Cluster, out: Path, *command: str, series: str) -> list[Json]:
+    """The runs in the file of `series` after `python -m bench COMMAND --smoke`."""
+    options = ("--smoke", "--out", str(out), "--cluster", cluster.name)
+    whole = [sys.executable, "-m", "bench", *command, *options]
+    done = subprocess.run(whole, cwd=REPOSITORY, capture_output=True, text=True, timeout=WITHIN, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "| --- |" in done.stdout, "the table is on stdout"
-    return list(read(out / f"{name}.jsonl").runs)
+    return list(read(out / f"{series}.jsonl").runs)
 
 
 @pytest.mark.cluster
 def test_scale_measures_a_burst_from_none_and_from_one(api_cluster: Cluster, tmp_path: Path) -> None:
-    runs = smoke("scale", api_cluster, tmp_path)
+    runs = smoke(api_cluster, tmp_path, "run", "scale", series="scale")
     assert sorted((run["from"], run["to"]) for run in runs) == [(0, 4), (1, 4)]
     assert all(0 < run["seconds"] < 30 for run in runs)
 
 
 @pytest.mark.cluster
 def test_idle_measures_memory_cpu_and_requests(api_cluster: Cluster, tmp_path: Path) -> None:
-    runs = smoke("idle", api_cluster, tmp_path)
+    runs = smoke(api_cluster, tmp_path, "run", "idle", series="idle")
     assert [run["integrations"] for run in runs] == [0, 3]
     assert all(run["rss_mib"] > 20 and run["cpu_s_per_min"] >= 0 for run in runs)
     assert all(run["requests"].get("lease", 0) > 0 for run in runs), "the audit log was read"
 
 
+@pytest.mark.cluster
+def test_replay_scores_the_operator(api_cluster: Cluster, tmp_path: Path) -> None:
+    (run,) = smoke(api_cluster, tmp_path, "replay", series="scaling-operator")
+    load = trace(SMOKE, seed=1)
+    assert (run["jobs"], run["done"], run["unbegun"]) == (load.jobs, load.jobs, 0), "all was sent and worked off"
+    assert sum(count for _, count in run["waits"]) == load.jobs
+    assert [sample[0] for sample in run["samples"]] == list(range(int(load.seconds) + 1))
+    assert run["samples"][-1][1:] == [0, 0]
+    assert run["sizes"][0] == [0.0, 0, 0, 0]
+    found = score(run)
+    assert found.most >= 1
+    assert found.writes >= 1
+    assert found.backlog_seconds > 0
+    assert 0 < found.replica_seconds <= load.seconds * found.most
+    assert any(what.startswith("patch deployments") for what in run["requests"]), "the audit log was read"
+    assert run["rss_peak_mib"] > 20
+
+
+@pytest.mark.cluster
+def test_replay_scores_a_deployment_of_a_fixed_size(api_cluster: Cluster, tmp_path: Path) -> None:
+    (run,) = smoke(api_cluster, tmp_path, "replay", "--scaler", "fixed=2", series="scaling-fixed-2")
+    assert run["done"] == run["jobs"]
+    assert run["sizes"] == [[0.0, 2, 2, 2]]
+    assert score(run).replica_seconds == 2 * run["seconds"]
+    assert "requests" not in run
+
+
+@pytest.mark.cluster
+def test_replay_leaves_the_deployment_to_an_external_scaler(api_cluster: Cluster, tmp_path: Path) -> None:
+    manifest = tmp_path / "beside.yaml"
+    manifest.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: beside}}")
+    options = ("--scaler", "external", "--label", "nobody", "--manifest", str(manifest))
+    (run,) = smoke(api_cluster, tmp_path, "replay", *options, series="scaling-nobody")
+    assert run["scaler"] == "nobody"
+    assert run["sizes"] == [[0.0, 0, 0, 0]], "nobody scales here, so nothing is done"
+    assert (run["done"], run["unbegun"]) == (0, run["jobs"])
+
+
 @pytest.mark.e2e
 def test_rollback_measures_from_the_first_failed_job(node_cluster: Cluster, tmp_path: Path) -> None:
-    (run,) = smoke("rollback", node_cluster, tmp_path)
+    (run,) = smoke(node_cluster, tmp_path, "run", "rollback", series="rollback")
     assert run["bad_writes"] >= 1
     assert 0 < run["decided"] <= run["canary_zero"] < 60
     assert run["last_job"] < run["pod_gone"]
