@@ -51,10 +51,7 @@ def section(results: Path) -> str:
         for load in (trace(name, seed=min(seeds, default=1)),)
     )
     images = "\n\n".join(f"![{name}]({IMAGES}/scaling-{name}.png)" for name in TRACES if _runs(series, name))
-    origins = "\n\n".join(
-        f"{where(f'scaling-{label}', found)} Pods became Ready after {found.header['settings']['ready_after_s']:g} s."
-        for label, found in series.items()
-    )
+    origins = "\n\n".join(f"{_origin(label, found)}{_beside(label, series)}" for label, found in series.items())
     return f"{_METHOD}\n{shapes}\n\n{replay_table(series)}\n\n{images}\n\n{origins}\n"
 
 
@@ -63,6 +60,27 @@ def replay_table(series: Mapping[str, Series]) -> str:
     names = list(dict.fromkeys(run["trace"] for found in series.values() for run in found.runs))
     names.sort(key=lambda name: TRACES.index(name) if name in TRACES else len(TRACES))
     return table(_HEAD, (_row(run) for name in names for run in _runs(series, name)))
+
+
+def _origin(label: str, found: Series) -> str:
+    delay = found.header["settings"]["ready_after_s"]
+    return f"{where(f'scaling-{label}', found)} Pods became Ready {delay:g} s after they were put on a node."
+
+
+def _beside(label: str, series: Mapping[str, Series]) -> str:
+    """Which others were replayed at the same time, and so shared the machine."""
+    begin, end = _times(series[label])
+    others = [
+        f"`{other}`"
+        for other, found in series.items()
+        if other != label and _times(found)[0] <= end and begin <= _times(found)[1]
+    ]
+    return f" Replayed at the same time: {', '.join(others)}." if others else ""
+
+
+def _times(found: Series) -> tuple[str, str]:
+    """ISO times in UTC, which sort as text: of the header and of the last run's end."""
+    return found.header["at"], found.runs[-1]["at"]
 
 
 def _runs(series: Mapping[str, Series], name: str) -> list[Json]:

@@ -1,12 +1,15 @@
 """Scores of replayed loads, on series made by hand. No cluster."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.figures import percentile
 from bench.records import Series
-from bench.scaling.report import replay_table
+from bench.scaling.report import replay_table, section
 from bench.scaling.score import percentile_of, score, steps, tally, trapezoids
 from tests.bench.records import a_record
 
@@ -66,3 +69,23 @@ def test_the_table_has_a_row_for_each_load_and_scaler_in_the_order_of_loads() ->
         "| step | fixed-5 | 50 | 50 | 0.4 s | 2.5 s | 5 | 0 |  |  |  | 3 | 7 |",
         "| wave | operator | 50 | 13 | 0.4 s | 2.5 s | 2 | 2 | 7 | 1.2 | 81 | 0 | 0 |",
     ]
+
+
+def test_the_section_says_what_ran_at_the_same_time(tmp_path: Path) -> None:
+    def write(label: str, begin: str, end: str) -> None:
+        machine = {"cores": 2, "memory_mib": 4096, "kernel": "6", "python": "3.11", "kubernetes": "v1", "nice": 0}
+        about = {"at": begin, "revision": "abc", "seed": 1, "machine": machine, "settings": {"ready_after_s": 5.0}}
+        lines = [{"kind": "header", **about}, {"kind": "run", "at": end, "load1": 1.0, **a_record(scaler=label)}]
+        (tmp_path / f"scaling-{label}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    write("operator", "2026-11-24T10:00:00", "2026-11-24T10:12:00")
+    write("fixed-5", "2026-11-24T10:01:00", "2026-11-24T10:13:00")
+    write("later", "2026-11-24T11:00:00", "2026-11-24T11:12:00")
+    text = section(tmp_path)
+    origins = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("Raw data:")}
+    assert origins["bench/results/scaling-operator.jsonl"].endswith("Replayed at the same time: `fixed-5`.")
+    assert origins["bench/results/scaling-fixed-5.jsonl"].endswith("Replayed at the same time: `operator`.")
+    assert origins["bench/results/scaling-later.jsonl"].endswith("put on a node.")
+    assert text.index("| step | operator |") < text.index("| step | fixed-5 |") < text.index("| step | later |")
+    assert "![step](img/scaling-step.png)" in text
+    assert "![wave]" not in text, "nobody ran it"
