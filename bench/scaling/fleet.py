@@ -53,7 +53,6 @@ class _Worker:
     broker: Any  # dramatiq's, untyped
     fetched: deque[_Job] = field(default_factory=deque)
     busy: int = 0  # threads with a job, refused ones included
-    stopping: bool = False
 
 
 class _Due(NamedTuple):
@@ -76,6 +75,7 @@ class Fleet:
         self._client, self._queue = client, queue
         self._concurrency, self._job_seconds = concurrency, job_seconds
         self._workers: list[_Worker] = []
+        self._first = 0
         self._due: list[_Due] = []
         self._order = 0
 
@@ -108,7 +108,6 @@ class Fleet:
         # The newest go first, as a ReplicaSet chooses among Ready pods.
         while len(self._workers) > ready:
             worker = self._workers.pop()
-            worker.stopping = True
             if worker.fetched:
                 worker.broker.do_requeue(self._queue, *(job.id for job in worker.fetched))
                 worker.fetched.clear()
@@ -120,10 +119,14 @@ class Fleet:
     def _fetch(self, now: float) -> None:
         if not self._client.llen(f"dramatiq:{self._queue}"):
             return  # idle workers would each ask for themselves
-        for worker in sorted(self._workers, key=lambda worker: worker.busy + len(worker.fetched)):
+        # Who asks first is chance with real ones, and not the least busy; here it goes in turn.
+        self._first = (self._first + 1) % max(1, len(self._workers))
+        for worker in self._workers[self._first :] + self._workers[: self._first]:
             space = 2 * self._concurrency - worker.busy - len(worker.fetched)
             if space > 0:
                 bodies = worker.broker.do_fetch(self._queue, space)
+                if not bodies:
+                    break  # the others took them all
                 worker.fetched.extend(map(_job, bodies))
                 self._begin_some(worker, now)
 

@@ -7,7 +7,7 @@ counted, and each change of the Deployment is taken from a watch; a fleet as lar
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +152,8 @@ class _Scene:
         async def sample() -> None:
             for second in range(int(trace.seconds) + 1):
                 await _until(began + second)
-                ready = int(broker.llen(f"dramatiq:{QUEUE}"))  # type: ignore[arg-type]  # redis-py: or awaitable
-                samples.append((second, ready, int(broker.hlen(f"dramatiq:{QUEUE}.msgs")) - ready))  # type: ignore[arg-type]
+                ready = int(broker.llen(f"dramatiq:{QUEUE}"))
+                samples.append((second, ready, int(broker.hlen(f"dramatiq:{QUEUE}.msgs")) - ready))
 
         await _together(send_all, work, sample)
         recorder.check()
@@ -187,10 +187,10 @@ class _Scene:
         }
 
 
-async def _together(*parts: Callable[[], Awaitable[None]]) -> None:
+async def _together(*parts: Callable[[], Coroutine[None, None, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for part in parts:
-            group.create_task(part())  # type: ignore[arg-type]
+            group.create_task(part())
 
 
 async def _until(at: float) -> None:

@@ -13,9 +13,9 @@ IMAGES = "img"
 
 _METHOD = f"""## Replayed loads
 
-Five loads of two to three minutes, the same jobs for each scaler (shapes and code in `bench/scaling`), on fake nodes
-with real Dramatiq messages in a real Redis. Workers are fake and keep time exactly: each runs {CONCURRENCY} jobs of
-{JOB_SECONDS * 1000:g} ms at once, through Dramatiq's own fetch and acknowledge. At most {MAX_REPLICAS} workers, at
+`python -m bench replay`: five loads of two to three minutes, the same jobs for each scaler (`bench/scaling`), on fake
+nodes with real Dramatiq messages in a real Redis. Workers are fake and keep time exactly: each runs {CONCURRENCY} jobs
+of {JOB_SECONDS * 1000:g} ms at once, through Dramatiq's own fetch and acknowledge. At most {MAX_REPLICAS} workers, at
 least none. The operator is told `drainTarget: {DRAIN_TARGET:g}s`, the true `jobDuration` and, for the rate-limited
 load, the true `rateLimit`; everything else is its default. `fixed-N` is a Deployment of N workers that nobody scales.
 

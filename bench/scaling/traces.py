@@ -16,8 +16,8 @@ CONCURRENCY, JOB_SECONDS = 4, 0.4
 DRAIN_TARGET = 30.0
 MAX_REPLICAS = 20
 
-#: Arrivals of a rate are drawn in slots of this many seconds.
-_SLOT = 0.25
+#: Arrivals of a rate are drawn in slots of this many seconds, so short that jobs come one by one, or nearly.
+_SLOT = 0.05
 
 
 class Arrival(NamedTuple):

@@ -46,7 +46,7 @@ def counts(client: redis.Redis) -> tuple[int, int]:
 
 def held(client: redis.Redis) -> list[int]:
     """Jobs in the sets of what each worker has fetched, the fewest first."""
-    return sorted(int(client.scard(key)) for key in client.scan_iter("dramatiq:__acks__.*"))  # type: ignore[arg-type]
+    return sorted(int(client.scard(key)) for key in client.scan_iter("dramatiq:__acks__.*"))
 
 
 def test_a_job_is_ready_then_fetched_then_done(client: redis.Redis) -> None:
