@@ -17,7 +17,8 @@ _METHOD = f"""## Replayed loads
 nodes with real Dramatiq messages in a real Redis. Workers are fake and keep time exactly: each runs {CONCURRENCY} jobs
 of {JOB_SECONDS * 1000:g} ms at once, through Dramatiq's own fetch and acknowledge. At most {MAX_REPLICAS} workers, at
 least none. The operator is told `drainTarget: {DRAIN_TARGET:g}s`, the true `jobDuration` and, for the rate-limited
-load, the true `rateLimit`; everything else is its default. `fixed-N` is a Deployment of N workers that nobody scales.
+load, the true `rateLimit`; everything else is its default. `fixed-N` is a Deployment of N workers that nobody
+scales: its size was chosen by who knew the loads, and it never waits for a pod.
 
 - **backlog-s**: jobs in the queue, running ones included, times seconds (sampled once a second). **replica-s**: pods
   that exist, Ready or not, times seconds. Both until the load's fixed end, which leaves time to scale down.
