@@ -61,7 +61,7 @@ async def test_an_outage_of_the_queue_holds_the_size(scene: Scene) -> None:
         server.stop()
         lost = await own.until(says("QueueReachable", "False", "ConnectionRefused"))
         assert "spec.queue.url" in cond(lost, "QueueReachable")["message"]
-        assert "check that Redis runs" in cond(lost, "QueueReachable")["message"]
+        assert "check that the broker runs" in cond(lost, "QueueReachable")["message"]
         assert says("Scaled", "Unknown", "QueueUnread")(lost)
         assert workers(lost)["desired"] == 3
         # A hand-made change does not become the size that is held.
