@@ -12,6 +12,7 @@ from tests.e2e.together import scenario
 pytestmark = pytest.mark.e2e
 
 CANARY = f"{NAME}-canary"
+NONE = {"spec": {"replicas": 0}}
 
 
 @scenario()
@@ -35,15 +36,21 @@ async def test_a_good_version_is_promoted_step_by_step_after_its_holds_and_jobs(
             lambda status: (
                 status["rollout"]["phase"] == "Stable"
                 and status["rollout"]["stableRevision"] == v2
-                and status["workers"]["ready"] == 3
+                and (status["workers"]["ready"], status["workers"]["canary"]) == (3, 0)
             ),
             within=90,
+        )
+        await sizes.when(
+            lambda now: revision_of(now[NAME]) == v2 and now.get(CANARY, NONE)["spec"]["replicas"] == 0, within=30
         )
         splits = _splits(sizes.history)
         states = [seen.objects[NAME]["status"] for seen in told.history]
 
     # Whole pods of 3: 34 % is 1 and 67 % is 2; the canary goes when stable has the new version.
-    assert [split for split in splits if split in ((2, 1), (1, 2))] == [(2, 1), (1, 2)]
+    assert splits.index((2, 1)) < splits.index((1, 2))
+    # The promoted canary hands over: no moment with fewer workers.
+    handing_over = splits[splits.index((1, 2)) :]
+    assert [split for split in handing_over if sum(count or 0 for count in split) < 3] == []
     assert splits[-1] in ((3, 0), (3, None))
     last = await scene.status()
     made = [decision["what"] for decision in last["decisions"]]
