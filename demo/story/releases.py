@@ -97,9 +97,10 @@ def share_of(stats: HubSpotStats, revision: str) -> RevisionStats:
 
 
 def critical_verdict(views: list[View]) -> dict[str, str]:
-    """What the guard said when it first was Critical. Raises CheckFailed."""
+    """What the guard said when it first was Critical and knew whom to blame. Raises CheckFailed."""
     for view in views:
-        if (verdict := view.guard(GUARD)).get("state") == "Critical":
+        verdict = view.guard(GUARD)
+        if verdict.get("state") == "Critical" and verdict.get("blame") != "undecided":
             blank = dict.fromkeys(("value", "threshold", "blame", "message"), "")
             return {**blank, **{key: str(value) for key, value in verdict.items()}}
     raise CheckFailed(

@@ -86,6 +86,7 @@ def test_a_burst_needs_more_workers_than_the_steady_load() -> None:
 def test_the_first_critical_verdict_counts_and_has_every_field() -> None:
     views = [
         crmi(guards=[{"name": GUARD, "state": "OK"}]),
+        crmi(guards=[{"name": GUARD, "state": "Critical", "value": "3", "blame": "undecided"}]),
         crmi(guards=[{"name": GUARD, "state": "Critical", "value": "4", "blame": "revision"}]),
         crmi(guards=[{"name": GUARD, "state": "Critical", "value": "9", "blame": "provider"}]),
     ]
