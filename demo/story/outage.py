@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from demo.story.releases import GUARD, share_of
 from demo.story.stage import INTEGRATION, Stage
-from demo.story.view import stages
+from demo.story.view import View, stages
 from dev.cluster import ClusterError
 
 OUTAGE = ("python3", "-m", "demo.app.metrics_outage")
@@ -75,10 +75,17 @@ def _nothing_rash(stage: Stage, frozen: float) -> None:
         "Canary 25 %",
     )
     stage.require("no rollback", not stage.view.rollout.get("failedRevision"), found="no failedRevision")
-    waits = stage.kubectl("get", "crmi", INTEGRATION, "-o", "jsonpath={.status.rollout.reason}")
-    stage.require("the status says what it waits for", "Unknown" in waits or "cannot be" in waits, found=waits)
+    # A sentence is written with the next live numbers, every 15 s at most.
+    stage.until(_says_what_it_waits_for, since=unknown, within=20, expected="the status to say what it waits for")
+    waits = str(stage.view.rollout["reason"])
+    stage.require("the status says what it waits for", _says_what_it_waits_for(stage.view), found=waits)
     after = share_of(stage.outside.stats(), stage.view.candidate).started
     stage.require("jobs go on meanwhile", after > before, found=f"the canary started {after - before} more")
+
+
+def _says_what_it_waits_for(view: View) -> bool:
+    reason = str(view.rollout.get("reason"))
+    return "Unknown" in reason or "cannot be" in reason
 
 
 def _thaw(stage: Stage, pods: Sequence[str]) -> None:
