@@ -14,6 +14,7 @@ metadata:
 spec:
   resourceRef: {{apiGroup: v1, kind: Pod}}
   weight: 1
+  delay: {{durationMilliseconds: {delay}}}
   selector:
     matchLabels: {{{label}: {value}}}
     matchExpressions:
@@ -24,25 +25,50 @@ spec:
       phase: Running
       startTime: {{{{ Now | Quote }}}}
       conditions:
-      - {{type: Ready, status: "False", reason: ContainersNotReady, lastTransitionTime: {{{{ Now | Quote }}}}}}
+      - {{type: Ready, {ready}, lastTransitionTime: {{{{ Now | Quote }}}}}}
       containerStatuses:
       {{{{ range .spec.containers }}}}
       - name: {{{{ .name | Quote }}}}
         image: {{{{ .image | Quote }}}}
-        ready: false
+        ready: {is_ready}
         restartCount: {restarts}
         state: {state}
       {{{{ end }}}}
 """
+
+
+def starting_pod(
+    name: str,
+    *,
+    label: str,
+    value: str,
+    ready: bool,
+    delay_ms: int = 0,
+    restarts: int = 0,
+    state: str = "{running: {startedAt: {{ Now | Quote }}}}",
+) -> str:
+    """The Stage document `name`: what a Pending pod with the label `label: value` becomes after `delay_ms` (>= 0)."""
+    return _STAGE.format(
+        name=name,
+        label=label,
+        value=value,
+        delay=delay_ms,
+        ready='status: "True"' if ready else 'status: "False", reason: ContainersNotReady',
+        is_ready=str(ready).lower(),
+        restarts=restarts,
+        state=state,
+    )
+
+
+_NEVER_READY, _CRASHING = "crm-tests-never-ready", "crm-tests-crashing"
 _DOCUMENTS = "\n---\n".join(
     [
-        _STAGE.format(
-            name="crm-tests-never-ready", label=LABEL, value="never-ready", restarts=0, state="{running: {}}"
-        ),
-        _STAGE.format(
-            name="crm-tests-crashing",
+        starting_pod(_NEVER_READY, label=LABEL, value="never-ready", ready=False),
+        starting_pod(
+            _CRASHING,
             label=LABEL,
             value="crashing",
+            ready=False,
             restarts=4,
             state="{waiting: {reason: CrashLoopBackOff, message: back-off restarting}}",
         ),
@@ -52,7 +78,7 @@ _DOCUMENTS = "\n---\n".join(
 
 def teach(cluster: Cluster) -> None:
     """Once per cluster."""
-    add_once(cluster, "crm-tests-never-ready", _DOCUMENTS)
+    add_once(cluster, _NEVER_READY, _DOCUMENTS)
 
 
 def add_once(cluster: Cluster, name: str, documents: str) -> None:
