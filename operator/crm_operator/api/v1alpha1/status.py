@@ -24,7 +24,7 @@ class Phase(StrEnum):
 
 
 class RolloutPhase(StrEnum):
-    """Where a rollout stands; domain/rollout.py has the transitions."""
+    """Where a rollout stands; domain/rollout has the transitions."""
 
     STABLE = "Stable"
     CANARY = "Canary"

@@ -1,7 +1,7 @@
 """What may speak against ending a step of a canary: a list of small named questions, asked in order.
 
 Each sees the same input and answers with an objection or None; the first objection is shown to the user as the
-rollout's reason. Later questions may rely on earlier ones. rollout.py asks.
+rollout's reason. Later questions may rely on earlier ones. phases.py asks.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,0 +1,10 @@
+"""Where a rollout stands and what moves it on. The states and edges are drawn in docs/rollout.md.
+
+`machine` says which question is asked first, `phases` what each phase waits for, `edges` what a change of phase does,
+`objections` what speaks against ending a step, `seen` what the workers show.
+"""
+
+from crm_operator.domain.rollout.edges import Move, steps_hash
+from crm_operator.domain.rollout.machine import advance
+
+__all__ = ["Move", "advance", "steps_hash"]

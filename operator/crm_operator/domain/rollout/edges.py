@@ -1,0 +1,147 @@
+"""What a change of the rollout's state does: the next state, and the decision that tells of it.
+
+Nothing here asks whether it should be done; `machine` and `phases` do.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from crm_operator.api.duration import render
+from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, RolloutStep
+from crm_operator.domain.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """The next state, what was decided on the way, and when time alone can change it."""
+
+    rollout: RolloutStatus
+    decisions: tuple[Decision, ...] = ()
+    look_again: datetime | None = None
+
+
+def steps_hash(steps: Sequence[RolloutStep]) -> str:
+    """Tells whether the steps were edited; 16 hex digits."""
+    text = ";".join(f"{step.weight}:{render(step.hold)}" for step in steps)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def start(world: World, was: RolloutStatus, *, stable: str | None, why: str = "new template") -> Move:
+    """The spec's template is on trial, beside `stable`; without `stable` or steps in all workers at once."""
+    steps = world.spec.rollout.steps
+    straight = stable is None or not steps
+    phase = RolloutPhase.PROMOTING if straight else RolloutPhase.CANARY
+    rollout = RolloutStatus(
+        phase=phase,
+        weight=0 if straight else steps[0].weight,
+        stable_revision=stable,
+        candidate_revision=world.target,
+        start_time=world.now,
+        waiting_since=world.now,
+        steps_hash=steps_hash(steps),
+        reason=why,
+    )
+    what = "Deployed" if stable is None else "RolloutStarted"
+    same = was.candidate_revision == world.target and was.stable_revision == stable
+    return Move(
+        rollout=rollout,
+        decisions=(decision(world, "RolloutRestarted" if same else what, why, stable, world.target),),
+    )
+
+
+def end_step(world: World, was: RolloutStatus, why: str | None = None) -> Move:
+    """The canary's next step, or after the last one its promotion."""
+    steps = world.spec.rollout.steps
+    step = steps[was.step]
+    if was.step + 1 >= len(steps):
+        return promote(world, was, why or "all steps are done")
+    following = steps[was.step + 1]
+    why = why or f"step {was.step + 1} of {len(steps)} held {render(step.hold)} at {step.weight} %"
+    return Move(
+        rollout=was.model_copy(
+            update={
+                "step": was.step + 1,
+                "weight": following.weight,
+                "step_start_time": None,
+                "waiting_since": world.now,
+                "reason": f"moving to {following.weight} %",
+            }
+        ),
+        decisions=(decision(world, "Advanced", why, f"{step.weight} %", f"{following.weight} %"),),
+    )
+
+
+def promote(world: World, was: RolloutStatus, why: str) -> Move:
+    """The candidate goes into all workers; the canary stays until they can take over."""
+    return Move(
+        rollout=was.model_copy(
+            update={
+                "phase": RolloutPhase.PROMOTING,
+                "step": 0,
+                "step_start_time": None,
+                "waiting_since": world.now,
+                "reason": f"{why}; updating the stable workers",
+            }
+        ),
+        decisions=(decision(world, "Promoted", why, was.stable_revision, was.candidate_revision),),
+    )
+
+
+def bake(world: World, was: RolloutStatus) -> Move:
+    """The candidate runs in all workers, and is watched."""
+    return Move(
+        rollout=was.model_copy(
+            update={
+                "phase": RolloutPhase.BAKING,
+                "weight": 0,
+                "step_start_time": world.now,
+                "waiting_since": None,
+                "reason": f"watching the new version for {render(world.spec.rollout.bake)}",
+            }
+        ),
+        decisions=(decision(world, "Baking", "the new version runs in all workers", None, was.candidate_revision),),
+    )
+
+
+def settle(world: World, was: RolloutStatus, what: str, why: str, *, stable: str | None = None) -> Move:
+    """Nothing is on trial any more; `stable` is trusted, or what was trusted before."""
+    left = was.stable_revision if stable is not None else was.candidate_revision or was.failed_revision
+    stable = stable or was.stable_revision
+    return Move(
+        rollout=RolloutStatus(phase=RolloutPhase.STABLE, stable_revision=stable),
+        decisions=(decision(world, what, why, left, stable),),
+    )
+
+
+def roll_back(world: World, was: RolloutStatus, why: str) -> Move:
+    """The candidate failed. Without an earlier version nothing changes but what is said."""
+    if was.stable_revision is None:
+        return Move(rollout=was.model_copy(update={"reason": f"{why}; there is no earlier version to go back to"}))
+    return Move(
+        rollout=RolloutStatus(
+            phase=RolloutPhase.ROLLING_BACK,
+            stable_revision=was.stable_revision,
+            failed_revision=was.candidate_revision,
+            start_time=was.start_time,
+            step_start_time=world.now,
+            reason=why[:1000],
+        ),
+        decisions=(decision(world, "RolledBack", why, was.candidate_revision, was.stable_revision),),
+    )
+
+
+def restored(world: World, was: RolloutStatus) -> Move:
+    """The rollback is done."""
+    took = (world.now - was.step_start_time).total_seconds() if was.step_start_time is not None else None
+    why = "the stable version is back in full" + ("" if took is None else f", {took:.1f} s after the decision")
+    return Move(
+        rollout=was.model_copy(update={"phase": RolloutPhase.ROLLED_BACK, "step_start_time": None}),
+        decisions=(decision(world, "Restored", why, was.failed_revision, was.stable_revision),),
+    )
+
+
+def decision(world: World, what: str, why: str, from_: str | None = None, to: str | None = None) -> Decision:
+    """Taken now."""
+    return Decision(time=world.now, what=what, why=why[:1000], from_=from_, to=to)

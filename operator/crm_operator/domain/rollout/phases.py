@@ -1,0 +1,83 @@
+"""What each phase waits for, and what ends it. Each function is one phase on one pass; it takes at most one edge."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from crm_operator.api.duration import render
+from crm_operator.api.v1alpha1 import GuardState, RolloutStatus
+from crm_operator.domain.guards import Verdict
+from crm_operator.domain.rollout import edges, seen
+from crm_operator.domain.rollout.edges import Move
+from crm_operator.domain.rollout.objections import MAY_ADVANCE, rolling, says, unseen
+from crm_operator.domain.world import World
+
+
+def canary(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
+    steps = world.spec.rollout.steps
+    if was.steps_hash != edges.steps_hash(steps):
+        return edges.start(world, was, stable=was.stable_revision, why="rollout.steps were edited")
+    if (failure := seen.start_failure(world)) is not None:
+        return edges.roll_back(world, was, failure)
+    now = was.model_copy(update=seen.clocks(world, was, running=seen.canary_is_up(world, was)))
+    if (late := seen.deadline(world, now)) is not None and world.now >= late:
+        return edges.roll_back(world, was, seen.overdue(world, world.canary))
+    for check in MAY_ADVANCE:
+        objection = check(world, now, verdicts)
+        if objection is not None:
+            now = now.model_copy(update={"reason": objection.why})
+            return Move(rollout=now, look_again=_soonest(objection.until, late))
+    return edges.end_step(world, now)
+
+
+def promoting(world: World, was: RolloutStatus) -> Move:
+    if not seen.promoted(world, was):
+        now = was.model_copy(update=seen.clocks(world, was, running=False) | {"reason": rolling(world.stable)})
+        late = seen.deadline(world, now)
+        if late is not None and world.now >= late and was.stable_revision is not None:
+            return edges.roll_back(world, was, seen.overdue(world, world.stable))
+        return Move(rollout=now, look_again=late if late is not None and late > world.now else None)
+    if was.stable_revision is None or not world.spec.rollout.bake:
+        why = "the new version runs in all workers"
+        return edges.settle(world, was, "Completed", why, stable=was.candidate_revision)
+    return edges.bake(world, was)
+
+
+def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
+    worried = next((v for v in verdicts if v.state in (GuardState.WARNING, GuardState.CRITICAL)), None)
+    if worried is not None:
+        # The bake starts again once the guard is quiet, so its clock does not run now.
+        return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": says(worried)}))
+    started = was.step_start_time or world.now
+    ends = started + world.spec.rollout.bake
+    now = was.model_copy(update={"step_start_time": started})
+    if world.now < ends:
+        return Move(rollout=now.model_copy(update={"reason": f"baking until {ends:%H:%M:%S}"}), look_again=ends)
+    unknown = next((v for v in verdicts if v.state is GuardState.UNKNOWN), None)
+    if unknown is not None:
+        return Move(rollout=now.model_copy(update={"reason": says(unknown)}))
+    if (objection := unseen(world.stable, verdicts)) is not None:
+        return Move(rollout=now.model_copy(update={"reason": objection.why}))
+    why = f"no guard objected for {render(world.spec.rollout.bake)}"
+    return edges.settle(world, was, "Completed", why, stable=was.candidate_revision)
+
+
+def rolling_back(world: World, was: RolloutStatus) -> Move:
+    stable, canary = world.stable, world.canary
+    if was.stable_revision not in world.known_revisions and (stable is None or stable.revision != was.stable_revision):
+        return Move(
+            rollout=was.model_copy(
+                update={"reason": f"RollbackBlocked: the template of {was.stable_revision} is gone; apply a good one"}
+            )
+        )
+    canary_gone = canary is None or canary.replicas == 0
+    # A rollback is over when the bad version has no pod left that could take a job; stable may still be starting.
+    bad_pods = [p for w in (stable, canary) if w is not None for p in w.pods if p.revision != was.stable_revision]
+    if stable is None or stable.revision != was.stable_revision or not canary_gone or bad_pods:
+        return Move(rollout=was)
+    if not stable.complete and not world.pauses:
+        return Move(rollout=was)
+    return edges.restored(world, was)
+
+
+def _soonest(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)
