@@ -33,7 +33,7 @@ class RedisServer:
         options: Sequence[str] = (),
         port: int | None = None,
     ) -> None:
-        self.port = _free_port() if port is None else port
+        self.port = free_port() if port is None else port
         self.password = password
         self._certificates = certificates
         listen = ("--port", str(self.port)) if certificates is None else certificates.options(self.port)
@@ -117,7 +117,7 @@ class SentinelServer:
         password: str | None = None,
         certificates: "Certificates | None" = None,
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._file = directory / "sentinel.conf"
         self._certificates = certificates
         options = ("--port", str(self.port)) if certificates is None else certificates.options(self.port)
@@ -226,7 +226,7 @@ def _certificate(
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

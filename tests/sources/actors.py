@@ -5,6 +5,7 @@ import time
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware.prometheus import Prometheus
 
 SETTINGS = ("heartbeat_timeout", "maintenance_chance")
 
@@ -15,6 +16,8 @@ dramatiq.set_broker(
         **{name: int(os.environ[name]) for name in SETTINGS if name in os.environ},
     )
 )
+if "dramatiq_prom_port" in os.environ:
+    dramatiq.get_broker().add_middleware(Prometheus())
 
 
 dramatiq.actor(time.sleep, queue_name="sync", actor_name="take")

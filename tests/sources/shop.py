@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import dramatiq
@@ -45,12 +46,15 @@ class Shop:
 
 
 @contextmanager
-def a_worker_process(server: RedisServer, **settings: int) -> Iterator[Callable[[], None]]:
+def a_worker_process(
+    server: RedisServer, *, environ: Mapping[str, str] = MappingProxyType({}), **settings: int
+) -> Iterator[Callable[[], None]]:
     """`python -m dramatiq` on queue sync, one process with two threads; gives what kills it all, as the kernel would.
 
-    `settings` are RedisBroker's: heartbeat_timeout in ms, maintenance_chance in millionths.
+    `settings` are RedisBroker's: heartbeat_timeout in ms, maintenance_chance in millionths. With a `dramatiq_prom_port`
+    in `environ` it serves Dramatiq's metrics there.
     """
-    env = {"REDIS_URL": server.url, **{name: str(value) for name, value in settings.items()}}
+    env = {"REDIS_URL": server.url, **environ, **{name: str(value) for name, value in settings.items()}}
     child = subprocess.Popen(
         [sys.executable, "-m", "dramatiq", "tests.sources.actors", "-p", "1", "-t", "2", "-Q", "sync"],
         env={**os.environ, **env},

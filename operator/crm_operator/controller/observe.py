@@ -122,6 +122,7 @@ class Observer:
             evidence={guard.name: self._evidence(key, spec, guard) for guard in guards},
             jobs_done=self._pods.jobs_done(key) if spec.metrics.pods is not None else {},
             job_times=self._pods.job_times(key) if spec.metrics.pods is not None else {},
+            in_progress=self._pods.in_progress(key) if spec.metrics.pods is not None else {},
             rate_limit_hits=self._hits(key, spec),
             sharing=self._sharing(key, integration),
             metrics=self._pods.health(key) if spec.metrics.pods is not None else None,

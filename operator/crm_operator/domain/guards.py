@@ -12,12 +12,11 @@ from crm_operator.api.v1alpha1 import Guard, GuardState, GuardStatus, MetricOrig
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Likeness
 from crm_operator.domain.default_guards import guards_of
+from crm_operator.domain.reduce import METRIC_MISSING
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 
 #: A reason that the pod source gives when no pod of a side exists; nothing runs, so nothing can be judged.
 NO_PODS = "NoPods"
-#: A reason that a source gives when the workers do not have the metric at all.
-METRIC_MISSING = "MetricMissing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ JOB_TIME_WINDOW, JOB_TIME_LEAST = timedelta(minutes=5), 20
 _LONGEST_JOB = timedelta(hours=1)
 
 _UNREAD = Unknown("not read yet", "Starting")
+#: The reason that a source gives when a pod does not have the metric at all.
+METRIC_MISSING = "MetricMissing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,8 @@ class World:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by guard name
     jobs_done: Mapping[str, JobsDone | Unknown] = field(default_factory=dict)  # by revision
     job_times: Mapping[str, JobTime] = field(default_factory=dict)  # by revision, of those that did enough jobs
+    #: Jobs begun and not ended, by pod name: of Ready pods that do not drain. One that was not read is absent.
+    in_progress: Mapping[str, int] = field(default_factory=dict)
     #: The provider's refusals (HTTP 429) in the last minute; None: nobody counts them, or there is no limit.
     rate_limit_hits: Reading | Unknown | None = None
     #: Backlogs of the other integrations that share the rate limit's account; None: could not be read.

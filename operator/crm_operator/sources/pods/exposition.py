@@ -13,7 +13,7 @@ from functools import lru_cache
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from crm_operator.domain.reduce import Sample
+from crm_operator.domain.reduce import METRIC_MISSING, Sample
 from crm_operator.domain.world import Unknown
 
 #: Lines of wanted metrics in one scrape; Dramatiq makes one per queue and actor.
@@ -47,7 +47,7 @@ def _sample(name: str, lines: list[bytes]) -> Sample | Unknown:
         own = [line for line in lines if _line_belongs(line, spelling)]
         if own:
             return _sample_of(name, own)
-    return Unknown(f"{name} is not among the pod's metrics; check guards[].metric.name", "MetricMissing")
+    return Unknown(f"{name} is not among the pod's metrics; check guards[].metric.name", METRIC_MISSING)
 
 
 def _sample_of(name: str, lines: list[bytes]) -> Sample | Unknown:

@@ -72,6 +72,11 @@ class PodHub:
         watched = self._watched.get(key)
         return {} if watched is None else watched.job_times()
 
+    def in_progress(self, key: Key) -> Mapping[str, int]:
+        """Jobs that each pod works on now, by pod name: of pods that are Ready, do not drain, and were read of late."""
+        watched = self._watched.get(key)
+        return {} if watched is None else watched.in_progress()
+
     def health(self, key: Key) -> Unknown | None:
         """Why pods cannot be read, and how many; None: all can, or there is nothing to read."""
         watched = self._watched.get(key)

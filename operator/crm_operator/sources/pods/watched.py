@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC, BusyPods
 from crm_operator.domain.key import Key
 from crm_operator.domain.reduce import JOBS_METRIC, PodFleet, Sample, Scrape
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
@@ -46,6 +47,7 @@ class WatchedPods:
         self._clock = clock
         self._fleet = PodFleet(keep=source.window, stale_after=_stale_after(source))
         self._fleet.targets(_targets(source), clock())
+        self._busy = BusyPods()
         self._said: dict[str, _Said] = {}
         self._uids = {target.uid for target in source.targets}
         self._resting: dict[str, _Rest] = {}
@@ -65,6 +67,7 @@ class WatchedPods:
         self._fleet.stale_after = max(_stale_after(source), _stale_after(before))  # until the next round is in
         self._fleet.targets(_targets(source), self._clock())
         known, self._uids = self._uids, {target.uid for target in source.targets}
+        self._busy.keep(self._uids)
         self._said = {uid: said for uid, said in self._said.items() if uid in self._uids}
         self._resting = {uid: rest for uid, rest in self._resting.items() if uid in self._uids}
         if source.interval < before.interval or self._uids - known:
@@ -82,6 +85,12 @@ class WatchedPods:
 
     def job_times(self) -> dict[str, JobTime]:
         return self._fleet.job_times(self._clock())
+
+    def in_progress(self) -> dict[str, int]:
+        found = self._busy.jobs(since=self._clock() - self._fleet.stale_after)
+        return {
+            target.name: found[target.uid] for target in self._source.targets if target.serving and target.uid in found
+        }
 
     def health(self) -> Unknown | None:
         """Why serving pods cannot be read. One that was never read has as long as a sample lives to come up."""
@@ -122,7 +131,7 @@ class WatchedPods:
     ) -> None:
         """Ask every pod at once and tell what is new; one that hangs keeps nobody from being heard."""
         source = self._source
-        names = source.metrics | {JOBS_METRIC}
+        names = source.metrics | {JOBS_METRIC, IN_PROGRESS_METRIC}
 
         async def ask(target: PodTarget) -> bool:
             async with own, running:
@@ -159,7 +168,9 @@ class WatchedPods:
         """Remember what a pod said; whether that is news."""
         if target.uid not in self._uids:
             return False
-        self._fleet.record(target.uid, found, self._clock())
+        now = self._clock()
+        self._fleet.record(target.uid, found, now)
+        self._busy.record(target.uid, target.revision, found, now)
         said: _Said = (target.revision, found if isinstance(found, Unknown) else tuple(sorted(found.items())))
         before = self._said.get(target.uid)
         self._said[target.uid] = said
