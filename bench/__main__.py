@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bench import idle, report, rollback, scale
+from bench.many.command import many
 from bench.records import RESULTS, read
 from bench.scaling.command import replay
 from bench.scaling.plot import draw
@@ -72,6 +73,7 @@ def run(
 
 
 app.command()(replay)
+app.command()(many)
 
 
 @app.command("report")

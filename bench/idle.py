@@ -5,18 +5,14 @@ meanwhile. Each window follows a settled state: every integration's status is wr
 """
 
 import asyncio
-import json
-import os
-import time
-from pathlib import Path
 
 import httpx
 
+from bench.cost import window
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
 from bench.stage import Run, cluster_for, kubernetes_version, logs_folder, namespace, operator, redis_on
 from dev.cluster import Cluster, Tier
-from dev.operator import OperatorProcess
 from tests.cluster.kube import collection, server_side_apply
 from tests.cluster.objects import an_integration
 
@@ -49,7 +45,7 @@ async def _measure(how: Run, cluster: Cluster, url: str) -> None:
                 await _populate(kube, ns, url, count)
                 await asyncio.sleep(rest)
                 await wait_for_quiet(how.quiet_load, how.patience_seconds)
-                out.run(integrations=count, **await _window(process, cluster.audit_log, seconds))
+                out.run(integrations=count, **await window(process, cluster.audit_log, seconds))
 
 
 async def _populate(kube: httpx.AsyncClient, ns: str, url: str, count: int) -> None:
@@ -76,61 +72,3 @@ def _is_steady(integration: Json) -> bool:
     return bool(
         (status.get("workers") or {}).get("ready") == 1 and (status.get("rollout") or {}).get("phase") == "Stable"
     )
-
-
-async def _window(process: OperatorProcess, audit: Path, seconds: float) -> Json:
-    offset = _size(audit)
-    cpu, began = process.cpu_seconds(), time.monotonic()
-    await asyncio.sleep(seconds)
-    took = time.monotonic() - began
-    used = process.cpu_seconds() - cpu
-    rss = process.rss_bytes()
-    await asyncio.sleep(1)  # the audit log is written in batches
-    return {
-        "seconds": round(took, 1),
-        "rss_mib": round(rss / 2**20, 1),
-        "rss_peak_mib": round(peak_bytes(process.pid) / 2**20, 1),
-        "threads": len(os.listdir(f"/proc/{process.pid}/task")),
-        "cpu_s_per_min": round(used * 60 / took, 2),
-        "requests": count_requests(tail(audit, offset)),
-    }
-
-
-def count_requests(lines: list[str]) -> Json:
-    """Finished requests of the operator in audit lines: `watch` (renewals), `lease`, and others by verb and kind."""
-    counts: dict[str, int] = {}
-    for line in lines:
-        event = json.loads(line)
-        if event.get("stage") != "ResponseComplete" or not _is_ours(str(event.get("userAgent", ""))):
-            continue
-        resource = (event.get("objectRef") or {}).get("resource", event.get("requestURI", "?"))
-        if event["verb"] == "watch":
-            what = "watch"
-        elif resource == "leases":
-            what = "lease"
-        else:
-            what = f"{event['verb']} {resource}"
-        counts[what] = counts.get(what, 0) + 1
-    return dict(sorted(counts.items()))
-
-
-def _is_ours(agent: str) -> bool:
-    """The operator's own client, and Kopf's session; the benchmark's client calls itself python-httpx."""
-    return agent.startswith(("crm-operator", "kopf")) or "aiohttp" in agent
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-def tail(path: Path, offset: int) -> list[str]:
-    """The lines of a file from this byte on."""
-    with path.open() as file:
-        file.seek(offset)
-        return [line for line in file.read().splitlines() if line]
-
-
-def peak_bytes(pid: int) -> int:
-    """The most resident memory that the process had so far."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Summary, summary, table, where
+from bench.many import report as many
 from bench.records import REPOSITORY, Json, Series, read
 from bench.scaling import report as scaling
 
@@ -214,6 +215,7 @@ def page(results: Path) -> str:
         parts.append(peers)
         if name == "scale":
             parts.append(scaling.section(results))
+    parts += [text for text in (many.section(results),) if text]
     return "\n".join(parts)
 
 

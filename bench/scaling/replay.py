@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import redis
 
-from bench.idle import count_requests, peak_bytes, tail
+from bench.cost import count_requests, peak_bytes, tail
 from bench.jobs import send
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cost import count_requests
 from bench.figures import percentile, summary
-from bench.idle import count_requests
 from bench.records import RESULTS, Series, Writer, read
 from bench.report import PAGE, Aim, page, section
 

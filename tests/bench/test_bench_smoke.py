@@ -41,6 +41,19 @@ def test_idle_measures_memory_cpu_and_requests(api_cluster: Cluster, tmp_path: P
 
 
 @pytest.mark.cluster
+def test_many_measures_busy_quiet_and_a_restart(api_cluster: Cluster, tmp_path: Path) -> None:
+    (run,) = smoke(api_cluster, tmp_path, "many", series="many-3")
+    assert run["integrations"] == 3
+    assert len(run["busy"]["lags_s"]) == run["busy"]["bursts"] >= 1
+    assert all(0 < lag < 60 for lag in run["busy"]["lags_s"])
+    assert run["busy"]["requests"]["patch deployments"] >= 1, "the audit log was read"
+    assert run["quiet"]["cpu_s_per_min"] >= 0
+    assert run["restart"]["changed"] == len(run["restart"]["sizes_s"]) == 1
+    assert run["restart"]["ready_s"] > 0
+    assert run["restart"]["rss_mib"] > 20
+
+
+@pytest.mark.cluster
 def test_replay_scores_the_operator(api_cluster: Cluster, tmp_path: Path) -> None:
     (run,) = smoke(api_cluster, tmp_path, "replay", series="scaling-operator")
     load = trace(SMOKE, seed=1)

@@ -1,0 +1,41 @@
+"""`python -m bench many`: how the operator's cost and lag grow with the number of integrations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.many.measure import run
+from bench.many.report import many_table, series_in
+from bench.records import RESULTS
+from bench.stage import Run
+
+#: With `--smoke`.
+SMOKE_COUNT = 3
+
+
+def many(
+    count: Annotated[str, typer.Option(help="Numbers of integrations, with commas between them.")] = "10,100,1000",
+    smoke: Annotated[bool, typer.Option("--smoke", help=f"{SMOKE_COUNT} for seconds, to see that it works.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the raw data, a file for each number.")] = RESULTS.parent
+    / "out",
+    seed: Annotated[int, typer.Option(help="Of the load.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(help="A running cluster of the api tier; default: one that is started and stopped.")
+    ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a quiet machine before each number.")] = 0,
+) -> None:
+    """Measure the operator with many integrations and print the tables.
+
+    Examples:
+      python -m bench many --smoke
+      python -m bench many --count 100 --cluster my-api
+    """
+    try:
+        counts = [SMOKE_COUNT] if smoke else [int(part) for part in count.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise typer.BadParameter(f"--count {count}: give numbers above 0 with commas between them, as in 10,100")
+    run(Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience), counts)
+    print(many_table([found for found in series_in(out) if found.header["settings"]["integrations"] in counts]))
