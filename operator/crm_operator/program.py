@@ -219,6 +219,7 @@ class Program:
                 revisions=revisions,
                 identity=self.options.identity,
                 decided=self._telemetry.decided,
+                pause_made=self._pause_changed,
                 may_write=lambda: lease is None or lease.held,
             ),
             revisions=revisions,

@@ -1,6 +1,7 @@
 """What is true of every CrmIntegration's status at any time; `Scene.until` asks it of each version that it sees."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 Json = dict[str, Any]
@@ -51,6 +52,7 @@ def assert_status_contract(obj: Json) -> None:
     assert status["message"].strip(), f"no message: {status}"
     decisions = status.get("decisions") or []
     assert len(decisions) <= 10, f"more than the last 10 decisions: {status}"
-    times = [item["time"] for item in decisions]
+    # As times, not as texts: whole seconds have no fraction.
+    times = [datetime.fromisoformat(item["time"]) for item in decisions]
     assert times == sorted(times), f"decisions out of order: {status}"
     assert not _SECRET.search(repr(status)), "a password stands in the status"

@@ -11,6 +11,7 @@ from dev.operator import OperatorProcess
 from tests.cluster import identity
 from tests.cluster.audit import AuditLog
 from tests.cluster.identity import Identity
+from tests.cluster.objects import a_guard
 from tests.cluster.scene import Scene, image, is_paused, is_stable, queue_of, replicas, rollout, version
 from tests.redisserver import RedisServer
 
@@ -48,7 +49,7 @@ async def test_the_shipped_rights_suffice_and_each_is_used(
 
 
 async def a_life(scene: Scene) -> None:
-    """All that the operator ever does, once: with a Secret, a canary, a pause, and more versions than are kept."""
+    """All that the operator ever does, once: a Secret, a canary, pauses of both kinds, more versions than are kept."""
     secret = {"metadata": {"name": "redis"}, "data": {"url": base64.b64encode(scene.server.url.encode()).decode()}}
     await scene.post(f"/api/v1/namespaces/{scene.namespace}/secrets", secret)
     url = {"urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}
@@ -61,7 +62,12 @@ async def a_life(scene: Scene) -> None:
     await scene.until(is_paused)
     await scene.lift()
     await scene.until(is_stable)
-    await scene.change(rollout={"steps": []})
+    await scene.change(guards=[a_guard(critical={"above": 2})], onCritical={"pause": True})
+    scene.dead_letter(3)
+    (own,) = (await scene.until(is_paused))["status"]["sync"]["pauses"]
+    await scene.lift(own)
+    await scene.change(rollout={"steps": []}, guards=[])
+    await scene.until(is_stable)
     for number in range(3, KEPT + 3):
         before = rollout(await scene.get())["stableRevision"]
         await scene.change(workers=version(number))

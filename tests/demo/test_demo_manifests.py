@@ -78,7 +78,7 @@ def test_the_operator_is_granted_exactly_this() -> None:
     watch = {"list", "watch"}
     assert rules == {
         ("crm.agoralia.app", "crmintegrations"): watch,
-        ("crm.agoralia.app", "syncpauses"): watch,
+        ("crm.agoralia.app", "syncpauses"): watch | {"create"},
         ("crm.agoralia.app", "crmintegrations/status"): {"patch"},
         ("crm.agoralia.app", "syncpauses/status"): {"patch"},
         ("apps", "deployments"): watch | {"get", "create", "patch", "delete"},

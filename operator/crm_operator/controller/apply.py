@@ -1,7 +1,8 @@
 """The one place that writes to workers and status: carries a Plan out, in its order.
 
-A failed write ends the plan, but for what stops damage: that goes ahead whatever happened before it. Nothing is
-retried here; the next pass looks at the world again and decides anew.
+A failed write ends the plan, but for what stops damage: that goes ahead whatever happened before it. A SyncPause that
+could not be made ends nothing, since what follows does not rest on it. Nothing is retried here; the next pass looks at
+the world again and decides anew.
 """
 
 import logging
@@ -11,11 +12,12 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from crm_operator.api.names import FIELD_MANAGER_SCALE, FIELD_MANAGER_STATUS, FIELD_MANAGER_TEMPLATE
-from crm_operator.controller.cache import Cache
+from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.kube import (
     CRMINTEGRATIONS,
     DEPLOYMENTS,
     EVENTS,
+    SYNCPAUSES,
     Kube,
     KubeError,
     NotFound,
@@ -23,13 +25,14 @@ from crm_operator.controller.kube import (
     Refused,
     Unavailable,
 )
-from crm_operator.controller.render import deployment, deployment_name, fingerprint, is_owned, name_taken
+from crm_operator.controller.render import deployment, deployment_name, fingerprint, is_owned, name_taken, sync_pause
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.workloads import Ledger, find
 from crm_operator.domain.key import Key
 from crm_operator.domain.plan import (
     Action,
     ApplyTemplate,
+    CreatePause,
     DeleteWorkload,
     EmitEvent,
     Plan,
@@ -57,6 +60,7 @@ class Applier:
         revisions: Revisions,
         identity: str,
         decided: Callable[[str], None],  # told of each decision's name once it is recorded, for metrics
+        pause_made: Callable[[Key], None],  # told of each SyncPause that was made: it is to be looked at
         may_write: Callable[[], bool],  # whether this process is the active one
     ) -> None:
         self._kube = kube
@@ -65,18 +69,21 @@ class Applier:
         self._revisions = revisions
         self._identity = identity
         self._decided = decided
+        self._pause_made = pause_made
         self._may_write = may_write
 
     async def apply(self, integration: Object, world: World, plan: Plan) -> None:
         """Raises the first KubeError met, after what stops damage was tried."""
         failure: KubeError | None = None
+        ended = False
         for action in plan.actions:
-            if failure is not None and not (isinstance(action, SetReplicas) and action.stops_damage):
+            if ended and not (isinstance(action, SetReplicas) and action.stops_damage):
                 continue
             try:
                 await self._do(integration, world, action)
             except KubeError as error:
                 failure = failure or error
+                ended = ended or not isinstance(action, CreatePause)
         if failure is not None:
             raise failure
 
@@ -94,6 +101,8 @@ class Applier:
                 await self._set_replicas(integration, action)
             case DeleteWorkload():
                 await self._delete(integration, action)
+            case CreatePause():
+                await self._create_pause(integration, action)
             case EmitEvent():
                 self._decided(action.reason)
                 await self._emit(integration, action, world.now)
@@ -180,6 +189,16 @@ class Applier:
             await self._kube.delete(
                 DEPLOYMENTS, metadata["namespace"], live["metadata"]["name"], uid=live["metadata"]["uid"]
             )
+
+    async def _create_pause(self, integration: Object, action: CreatePause) -> None:
+        metadata = integration["metadata"]
+        stored = await self._kube.create(SYNCPAUSES, metadata["namespace"], sync_pause(integration, action))
+        self._cache.upsert(SYNCPAUSES.kind, stored)
+        self._pause_made(key_of(stored))
+        log.info(
+            "Created SyncPause",
+            extra={"integration": str(_key(integration)), "pause": action.name, "reason": action.why},
+        )
 
     async def _emit(self, integration: Object, action: EmitEvent, now: datetime) -> None:
         metadata = integration["metadata"]

@@ -28,6 +28,7 @@ from crm_operator.controller.render import (
     deployment,
     deployment_name,
     fingerprint,
+    is_owned,
     is_urgent,
     worker_container,
 )
@@ -43,7 +44,17 @@ from crm_operator.domain.plan import ROLES, Role
 from crm_operator.domain.rate_limit import HITS_METRIC, PACE
 from crm_operator.domain.reduce import JOB_TIME_METRICS, JOB_TIME_WINDOW
 from crm_operator.domain.revision import revision_of
-from crm_operator.domain.world import Evidence, Pause, QueueReading, Reading, Template, Unknown, Workload, World
+from crm_operator.domain.world import (
+    Evidence,
+    OwnPause,
+    Pause,
+    QueueReading,
+    Reading,
+    Template,
+    Unknown,
+    Workload,
+    World,
+)
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
 from crm_operator.sources.queues import QueueHub, QueueSource
 from crm_operator.sources.secret import Secret
@@ -128,6 +139,7 @@ class Observer:
             metrics=self._pods.health(key) if spec.metrics.pods is not None else None,
             scaled_by=self._scaled_by(key),
             pauses=self.pauses(key, spec.provider, now),
+            own_pause=self._own_pause(key, uid, status, now),
             refused=refused,
         )
         return dataclasses.replace(world, load=self._loads.setdefault(key, LoadMemory()).notice(world))
@@ -144,6 +156,19 @@ class Observer:
             if pause is not None:
                 found.append(pause)
         return tuple(sorted(found, key=lambda pause: pause.name))
+
+    def _own_pause(self, key: Key, uid: str, status: CrmIntegrationStatus, now: datetime) -> OwnPause:
+        if status.automatic_pause is None:
+            return OwnPause.ABSENT
+        name = status.automatic_pause.name
+        item = self._cache.get(SYNCPAUSES.kind, key.namespace, name)
+        if item is None:
+            return OwnPause.ABSENT
+        if not is_owned(item, uid):
+            return OwnPause.FOREIGN
+        spec = SyncPauseSpec.model_validate(item["spec"])
+        seen = SyncPauseStatus.model_validate(item.get("status") or {})
+        return OwnPause.LIFTED if effective(name, spec, seen, now) is None else OwnPause.PAUSED
 
     def forget(self, key: Key) -> None:
         """The integration is gone."""

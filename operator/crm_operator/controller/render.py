@@ -1,4 +1,4 @@
-"""From a user's pod template to the Deployment that we apply. Pure: no client, no clock.
+"""What we write: from a user's pod template the Deployment, and a SyncPause. Pure: no client, no clock.
 
 What is added to the user's template: labels that tell integration, role and revision apart, and the environment
 variables CRM_REVISION and CRM_ROLE in the worker container, by the downward API. Nothing else, so that the template
@@ -23,7 +23,7 @@ from crm_operator.api.names import (
     WORKER_CONTAINER,
 )
 from crm_operator.controller.kube import Object
-from crm_operator.domain.plan import Role
+from crm_operator.domain.plan import CreatePause, Role
 from crm_operator.domain.world import Template
 
 
@@ -92,6 +92,19 @@ def deployment(integration: Object, *, role: Role, revision: str, template: Temp
             },
             "template": _pod_template(template, ours),
         },
+    }
+
+
+def sync_pause(integration: Object, pause: CreatePause) -> Object:
+    """The SyncPause that the operator makes: of this one integration, and deleted with it."""
+    name = integration["metadata"]["name"]
+    return {
+        "metadata": {
+            "name": pause.name,
+            "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_INTEGRATION: name},
+            "ownerReferences": [owner_reference(integration)],
+        },
+        "spec": {"integrations": [name], "paused": True, "reason": pause.reason},
     }
 
 

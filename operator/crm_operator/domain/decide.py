@@ -22,6 +22,7 @@ from crm_operator.domain.plan import (
     SetReplicas,
     WriteStatus,
 )
+from crm_operator.domain.respond import respond
 from crm_operator.domain.scaling import Size
 from crm_operator.domain.world import TemplateRefused, Workload, World
 
@@ -38,12 +39,27 @@ def decide(world: World) -> Plan:
     verdicts = guards.evaluate(world)
     sync = pause.sync(world)
     move = rollout.advance(world, verdicts)
+    response = respond(world, verdicts, move.rollout)
     size = conflict.yielded_size(world, scaling.size(world))
     allocation = allocate(world, move.rollout, total=size.replicas, paused=sync.paused)
     allocation = conflict.yielded(world, allocation, paused=sync.paused)
-    found = Findings(world=world, rollout=move.rollout, sync=sync, size=size, allocation=allocation, verdicts=verdicts)
+    found = Findings(
+        world=world,
+        rollout=move.rollout,
+        sync=sync,
+        size=size,
+        allocation=allocation,
+        verdicts=verdicts,
+        response=response,
+    )
     noticed = _noticed(world, report.status_of(found, ()))
-    decisions = [*sync.decisions, *noticed, *move.decisions, *_scaled(world, size, paused=sync.paused)]
+    decisions = [
+        *sync.decisions,
+        *noticed,
+        *move.decisions,
+        *response.decisions,
+        *_scaled(world, size, paused=sync.paused),
+    ]
     status = report.status_of(found, decisions)
     why = report.worth_writing(world.status, status, world.now)
     actions: list[Action] = []
@@ -51,11 +67,12 @@ def decide(world: World) -> Plan:
         actions.append(_record(world, status))
     if why is not None:
         actions.append(WriteStatus(status=status, why=why))
+    if response.create is not None:
+        actions.append(response.create)
     actions += _workload_actions(world, allocation, why=_why(move.rollout.reason, size.why))
     actions += [event_of(decision) for decision in decisions]
-    return Plan(
-        actions=tuple(actions), requeue_after=_requeue(world, status, move.look_again, written=why), status=status
-    )
+    looks = (move.look_again, response.look_again)
+    return Plan(actions=tuple(actions), requeue_after=_requeue(world, status, *looks, written=why), status=status)
 
 
 def _record(world: World, status: CrmIntegrationStatus) -> RecordRevision:
@@ -76,13 +93,8 @@ def _scaled(world: World, size: Size, *, paused: bool) -> Iterator[Decision]:
 
 
 def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
-    """Changes of state worth telling: a guard turned Critical, the queue was lost or is back, a write was refused."""
-    before: dict[str, GuardStatus] = {was.name: was for was in world.status.guards}
-    for guard in draft.guards:
-        was = before.get(guard.name)
-        if guard.state is GuardState.CRITICAL and (was is None or was.state is not GuardState.CRITICAL):
-            blame = "" if guard.blame is None else f"; {BLAMED[guard.blame]}"
-            yield Decision(time=world.now, what="GuardCritical", why=f"{guard.name}: {guard.message}{blame}"[:1000])
+    """Changes of state worth telling: a guard that objects, the queue was lost or is back, a write was refused."""
+    yield from _worsened(world, draft)
     old = {condition.type: condition for condition in world.status.conditions}
     new = {condition.type: condition for condition in draft.conditions}
     if _turned(old, new, "QueueReachable", "False"):
@@ -106,6 +118,19 @@ def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
             yield Decision(time=world.now, what="TemplateRefused", why=ready.message)
         elif world.refused is not None and ready.reason == world.refused.reason:
             yield Decision(time=world.now, what="WriteRefused", why=ready.message)
+
+
+def _worsened(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
+    """Guards that turned Critical, or Warning from something better."""
+    before: dict[str, GuardStatus] = {was.name: was for was in world.status.guards}
+    for guard in draft.guards:
+        was = before.get(guard.name)
+        state = None if was is None else was.state
+        if guard.state is GuardState.CRITICAL and state is not GuardState.CRITICAL:
+            blame = "" if guard.blame is None else f"; {BLAMED[guard.blame]}"
+            yield Decision(time=world.now, what="GuardCritical", why=f"{guard.name}: {guard.message}{blame}"[:1000])
+        elif guard.state is GuardState.WARNING and state not in (GuardState.WARNING, GuardState.CRITICAL):
+            yield Decision(time=world.now, what="GuardWarning", why=f"{guard.name}: {guard.message}"[:1000])
 
 
 def _turned(old: dict[str, Condition], new: dict[str, Condition], type_: str, status: str) -> bool:
@@ -142,10 +167,10 @@ def _why(rollout_reason: str | None, size_why: str) -> str:
 
 
 def _requeue(
-    world: World, status: CrmIntegrationStatus, look_again: datetime | None, *, written: str | None
+    world: World, status: CrmIntegrationStatus, *looks: datetime | None, written: str | None
 ) -> timedelta | None:
     times = [
-        look_again,
+        *looks,
         world.load.look_again,
         rate_limit.look_again(rate_limit.throttle(world)),
         pause.next_expiry(world),

@@ -5,7 +5,16 @@ from crm_operator.domain.plan import EmitEvent
 
 #: Decisions that somebody should look at.
 _WARNINGS = frozenset(
-    {"RolledBack", "GuardCritical", "TemplateRefused", "QueueLost", "ScalingConflict", "WriteRefused"}
+    {
+        "RolledBack",
+        "GuardCritical",
+        "GuardWarning",
+        "PauseRequested",
+        "TemplateRefused",
+        "QueueLost",
+        "ScalingConflict",
+        "WriteRefused",
+    }
 )
 
 

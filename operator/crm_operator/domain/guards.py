@@ -3,12 +3,12 @@
 Only a real value can breach. Called by decide on every pass; rollout.py and health.py use the verdicts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Guard, GuardState, GuardStatus, MetricOrigin, Reduce, RolloutPhase
+from crm_operator.api.v1alpha1 import Answer, Guard, GuardState, GuardStatus, MetricOrigin, Reduce, RolloutPhase
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Likeness
 from crm_operator.domain.default_guards import guards_of
@@ -116,8 +116,13 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: 
             )
         return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=reading.why)
     state = _state(guard, reading)
-    if state is not GuardState.CRITICAL or not on_trial:
-        return _verdict(guard, reading, state, blame="provider" if state is GuardState.CRITICAL else None)
+    if state is not GuardState.CRITICAL:
+        return _verdict(guard, reading, state)
+    if not on_trial:
+        was = _was(world, guard)
+        if was is not None and was.answer is Answer.ROLLBACK and not evidence.by_revision:
+            return _verdict(guard, reading, state, blame="revision", where="since before the rollback")
+        return _verdict(guard, reading, state, blame="provider")
     began = next((was.since for was in world.status.guards if was.name == guard.name and was.state == state), world.now)
     started = world.status.rollout.start_time if world.status.rollout else None
     blame: Blame = "revision" if started is not None and began >= started else "provider"
@@ -202,8 +207,8 @@ def _lowest(guard: Guard) -> float | None:
     return min(limits, default=None)
 
 
-def recorded(verdicts: Sequence[Verdict], world: World) -> list[GuardStatus]:
-    """The verdicts as status; `since` moves only when the state does."""
+def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, Answer]) -> list[GuardStatus]:
+    """The verdicts as status, with what answered them; `since` moves only when the state does."""
     before = {was.name: was for was in world.status.guards}
     result = []
     for verdict in verdicts:
@@ -218,6 +223,7 @@ def recorded(verdicts: Sequence[Verdict], world: World) -> list[GuardStatus]:
                 samples=verdict.samples,
                 since=was.since if was is not None and was.state == verdict.state else world.now,
                 stable_clear_time=_clear_time(verdict, was, world.now),
+                answer=answers.get(verdict.name),
                 message=verdict.message,
             )
         )

@@ -8,14 +8,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Condition, GuardState, Phase, RolloutPhase, RolloutStatus, SyncState
+from crm_operator.api.v1alpha1 import (
+    AutomaticPauseState,
+    Condition,
+    GuardState,
+    Phase,
+    RolloutPhase,
+    RolloutStatus,
+    SyncState,
+)
 from crm_operator.domain import conflict
 from crm_operator.domain.allocation import Allocation
 from crm_operator.domain.conditions import set_condition
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.pause import Sync, reasons
+from crm_operator.domain.respond import Response, how_to_lift
+from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.scaling import Size
-from crm_operator.domain.world import TemplateRefused, Unknown, Workload, World
+from crm_operator.domain.world import OwnPause, TemplateRefused, Unknown, Workload, World
 
 _Status = Literal["True", "False", "Unknown"]
 _MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
@@ -34,6 +44,7 @@ class Findings:
     size: Size
     allocation: Allocation
     verdicts: Sequence[Verdict]
+    response: Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,7 @@ def phase(found: Findings) -> Phase:
         return Phase.DEGRADED
     if found.rollout.phase in _MOVING:
         return Phase.PROGRESSING
-    return Phase.HEALTHY
+    return Phase.HEALTHY if _first(found, GuardState.WARNING) is None else Phase.DEGRADED
 
 
 def message(found: Findings) -> str:
@@ -94,10 +105,14 @@ def message(found: Findings) -> str:
         return rolled_back(found).message
     if (bad := trouble(found)) is not None:
         return bad.message[:1000]
-    workers = f"{_ready(found)} of {found.allocation.desired} workers Ready; {found.size.why}"
+    now = f"{_ready(found)} of {found.allocation.desired} workers Ready; {found.size.why}"
     if rollout.phase in _MOVING:
-        return f"{rollout.phase.value} {rollout.candidate_revision}: {rollout.reason}; {workers}"[:1000]
-    return workers[:1000]
+        now = f"{rollout.phase.value} {rollout.candidate_revision}: {rollout.reason}; {now}"
+    # In Canary and Baking the rollout's own reason names the guard that holds it.
+    if rollout.phase not in (RolloutPhase.CANARY, RolloutPhase.BAKING):
+        worry = _first(found, GuardState.WARNING) or _first(found, GuardState.UNKNOWN)
+        now = now if worry is None else f"{says_of(worry)}; {now}"
+    return now[:1000]
 
 
 def trouble(found: Findings) -> Says | None:
@@ -120,10 +135,28 @@ def trouble(found: Findings) -> Says | None:
             "ProgressDeadlineExceeded",
             f"no progress in {limit}, and no earlier version to go back to: {found.rollout.reason}",
         )
-    critical = next((verdict for verdict in found.verdicts if verdict.state is GuardState.CRITICAL), None)
+    critical = _first(found, GuardState.CRITICAL)
     if critical is not None:
-        return Says("False", "GuardCritical", f"guard {critical.name} is Critical: {critical.message}")
+        return Says(
+            "False", "GuardCritical", f"guard {critical.name} is Critical: {critical.message}{_unpaused(found)}"
+        )
     return None
+
+
+def _first(found: Findings, state: GuardState) -> Verdict | None:
+    return next((verdict for verdict in found.verdicts if verdict.state is state), None)
+
+
+def _unpaused(found: Findings) -> str:
+    """Why the workers run on although a guard asked for a pause."""
+    pause = found.response.pause
+    if pause is None:
+        return ""
+    if found.world.own_pause is OwnPause.FOREIGN and pause.state is AutomaticPauseState.REQUESTED:
+        return f"; SyncPause {pause.name} exists and is not this integration's, so the operator cannot pause: delete it"
+    if pause.state is AutomaticPauseState.LIFTED:
+        return f"; SyncPause {pause.name} was lifted, so it is not paused again before the guard was clear"
+    return ""
 
 
 def ready(found: Findings) -> Says:
@@ -203,12 +236,20 @@ def paused(found: Findings) -> Says:
                 if sync.took_seconds is None
                 else f"; the last worker ended {sync.took_seconds:.1f} s after the pause"
             )
-            return Says("True", "Paused", f"paused by {why}{took}")
+            return Says("True", "Paused", f"paused by {why}{took}{_until_lifted(found)}")
         case SyncState.PAUSING:
             left = len(_pods(found.world.stable)) + len(_pods(found.world.canary))
             return Says("False", "Pausing", f"pausing for {why}: {left} workers still drain")
         case SyncState.RUNNING:
             return Says("False", "Running", "no SyncPause holds this integration")
+
+
+def _until_lifted(found: Findings) -> str:
+    """What comes next: an automatic pause does not end by itself."""
+    pause = found.response.pause
+    if pause is None or pause.state is not AutomaticPauseState.HOLDING:
+        return ""
+    return f"; no guard can tell when it is over, lift it with {how_to_lift(found.world.namespace, pause.name)}"
 
 
 def rolled_back(found: Findings) -> Says:

@@ -59,6 +59,15 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CreatePause:
+    """Make a SyncPause of this integration, owned by it. From then on it is the users': it is never written again."""
+
+    name: str
+    reason: str  # one line, at most 200 characters
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmitEvent:
     """Tell users, as a Kubernetes Event on the CrmIntegration."""
 
@@ -67,7 +76,7 @@ class EmitEvent:
     message: str
 
 
-Action = RecordRevision | ApplyTemplate | SetReplicas | DeleteWorkload | WriteStatus | EmitEvent
+Action = RecordRevision | ApplyTemplate | SetReplicas | DeleteWorkload | WriteStatus | CreatePause | EmitEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

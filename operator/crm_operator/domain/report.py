@@ -43,8 +43,9 @@ def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationS
         queue=_queue(found),
         scaling=_scaling(found),
         rollout=found.rollout,
-        guards=guards.recorded(found.verdicts, world),
+        guards=guards.recorded(found.verdicts, world, found.response.answers),
         sync=found.sync.status,
+        automatic_pause=found.response.pause,
         decisions=_append(world.status.decisions, decisions),
         conditions=health.conditions(found),
     )
@@ -118,9 +119,10 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
         status.phase,
         rollout,
         status.sync,
+        status.automatic_pause,
         [(d.time.replace(microsecond=0), d.what, d.from_, d.to) for d in status.decisions],
         [(c.type, c.status, c.reason, c.observed_generation) for c in status.conditions],
-        [(g.name, g.state, g.blame, g.stable_clear_time) for g in status.guards],
+        [(g.name, g.state, g.blame, g.stable_clear_time, g.answer) for g in status.guards],
         None
         if workers is None
         else (workers.desired, workers.stable, workers.canary, workers.ready == workers.desired),

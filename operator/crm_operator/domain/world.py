@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
@@ -160,6 +161,15 @@ class Pause:
     expires: datetime | None = None
 
 
+class OwnPause(Enum):
+    """The SyncPause that the operator made, or means to make, under the name that status records."""
+
+    ABSENT = "absent"
+    PAUSED = "paused"
+    LIFTED = "lifted"
+    FOREIGN = "somebody else's"
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateRefused:
     """The API server refused `workers.template`."""
@@ -203,6 +213,8 @@ class World:
     #: Who else scales a Deployment of ours, as people call it: `HorizontalPodAutoscaler cpu`. By role.
     scaled_by: Mapping[str, str] = field(default_factory=dict)
     pauses: tuple[Pause, ...] = ()
+    #: The object that status.automaticPause names; ABSENT also when it names none.
+    own_pause: OwnPause = OwnPause.ABSENT
     #: A write of the pass before was refused by the API server (quota, admission, RBAC); its own words, shortened.
     refused: Unknown | None = None
 

@@ -15,6 +15,7 @@ from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.plan import (
     Action,
     ApplyTemplate,
+    CreatePause,
     DeleteWorkload,
     EmitEvent,
     Plan,
@@ -24,7 +25,7 @@ from crm_operator.domain.plan import (
     WriteStatus,
 )
 from crm_operator.domain.revision import revision_of
-from crm_operator.domain.world import Evidence, Pause, Pod, QueueView, Reading, Unknown, Workload, World
+from crm_operator.domain.world import Evidence, OwnPause, Pause, Pod, QueueView, Reading, Unknown, Workload, World
 from tests.unit.domain.builders import NOW, a_queue, a_template, an_outage
 
 TICK = timedelta(seconds=1)
@@ -67,7 +68,8 @@ class Simulation:
         self.failing: set[str] = set()  # revisions whose workers fail
         self.broken: set[str] = set()  # revisions whose workers do not start
         self.blind = False  # the workers' metrics cannot be read
-        self.pauses: tuple[Pause, ...] = ()
+        self.pauses: tuple[Pause, ...] = ()  # of users
+        self.made: dict[str, Pause | None] = {}  # SyncPauses that the operator made; None: lifted
         self.lines: list[str] = []
         self.writes = 0
         self._serial = 0
@@ -91,6 +93,13 @@ class Simulation:
     def find_queue(self) -> None:
         self.outage = False
         self._good_since = self.now
+
+    def lift(self) -> None:
+        """A person lifts what the operator paused."""
+        for name, pause in self.made.items():
+            if pause is not None:
+                self.made[name] = None
+                self._log(f"user lifts {name}")
 
     # --- what can happen next
 
@@ -164,13 +173,21 @@ class Simulation:
             known_revisions=frozenset(self.known),
             queue=self._queue(),
             evidence={"sync-errors": self._evidence()},
-            pauses=self.pauses,
+            pauses=self.pauses + tuple(pause for pause in self.made.values() if pause is not None),
+            own_pause=self._own_pause(),
         )
         return dataclasses.replace(world, load=self._load.notice(world))
 
     @property
     def phase(self) -> RolloutPhase | None:
         return None if self.status.rollout is None else self.status.rollout.phase
+
+    @property
+    def stable(self) -> str:
+        """The stable revision."""
+        assert self.status.rollout is not None
+        assert self.status.rollout.stable_revision is not None
+        return self.status.rollout.stable_revision
 
     def working(self, revision: str) -> int:
         """Pods of a revision that could take a job."""
@@ -190,6 +207,12 @@ class Simulation:
             return an_outage()
         good_for = (self.now - self._good_since).total_seconds()
         return a_queue(self.backlog, good_for=good_for, now=self.now)
+
+    def _own_pause(self) -> OwnPause:
+        recorded = self.status.automatic_pause
+        if recorded is None or recorded.name not in self.made:
+            return OwnPause.ABSENT
+        return OwnPause.LIFTED if self.made[recorded.name] is None else OwnPause.PAUSED
 
     def _evidence(self) -> Evidence:
         if self.blind:
@@ -256,6 +279,11 @@ class Simulation:
                 self.writes += 1
                 del self.deployments[action.role]
                 self._log(f"{action.role} deleted")
+            case CreatePause():
+                self.writes += 1
+                assert action.name not in self.made, "a pause that was made is made again"
+                self.made[action.name] = Pause(name=action.name, reason=action.reason, since=self.now)
+                self._log(f"SyncPause {action.name} created")
             case EmitEvent():
                 self._log(f"{action.reason}: {action.message}")
 

@@ -144,10 +144,10 @@ def test_the_end_of_an_outage_does_not_turn_the_blame(
 
 def test_since_when_stable_is_clear_is_remembered() -> None:
     world = an_outage_that_ends(good=1, clear_for=None)
-    (first,) = recorded(evaluate(world), world)
+    (first,) = recorded(evaluate(world), world, {})
     assert first.stable_clear_time == NOW
     later = an_outage_that_ends(good=1, clear_for=10)
-    assert recorded(evaluate(later), later)[0].stable_clear_time == NOW - timedelta(seconds=10)
+    assert recorded(evaluate(later), later, {})[0].stable_clear_time == NOW - timedelta(seconds=10)
 
 
 def test_a_breach_in_steady_state_blames_the_provider() -> None:
@@ -204,9 +204,9 @@ def test_default_guards_on_pods_are_inactive_when_pods_are_not_scraped() -> None
 def test_since_moves_only_with_the_state() -> None:
     was = GuardStatus(name="sync-errors", state=GuardState.OK, since=NOW - timedelta(hours=1))
     world = a_world(status=a_status(guards=[was]))
-    assert recorded(evaluate(world), world)[0].since == was.since
+    assert recorded(evaluate(world), world, {})[0].since == was.since
     worse = a_world(status=a_status(guards=[was]), evidence={"sync-errors": evidence(good=1)})
-    assert recorded(evaluate(worse), worse)[0].since == NOW
+    assert recorded(evaluate(worse), worse, {})[0].since == NOW
 
 
 unknowns = st.builds(Unknown, st.text(max_size=5), st.sampled_from(["Stale", "NoPods", "MetricMissing", "Timeout"]))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,9 +25,9 @@ QUICK = {
 }
 
 
-def running(backlog: int = 100) -> Simulation:
+def running(backlog: int = 100, **spec: Any) -> Simulation:
     """Ten workers at v1."""
-    sim = Simulation(a_spec(rollout=QUICK))
+    sim = Simulation(a_spec(**({"rollout": QUICK} | spec)))
     sim.backlog = backlog
     sim.ship("v1")
     sim.run(5)
@@ -90,10 +91,35 @@ def both_versions_fail() -> Simulation:
     sim = running()
     bad = sim.ship("v2")
     sim.run(2)
-    assert sim.status.rollout is not None
-    assert sim.status.rollout.stable_revision is not None
-    sim.failing |= {bad, sim.status.rollout.stable_revision}
+    sim.failing |= {bad, sim.stable}
     sim.run(30)
+    return sim
+
+
+def paused_by_a_guard() -> Simulation:
+    """An outage in steady state: paused, lifted too early, not paused again, and again at the next outage."""
+    sim = running(onCritical={"pause": True})
+    sim.failing.add(sim.stable)
+    sim.run(5)
+    sim.lift()
+    sim.run(10)
+    sim.failing.clear()
+    sim.run(310)
+    sim.failing.add(sim.stable)
+    sim.run(5)
+    return sim
+
+
+def paused_in_the_canary() -> Simulation:
+    """An outage hits both versions: the release is not to blame, and goes on when a person lifts the pause."""
+    sim = running(onCritical={"pause": True})
+    bad = sim.ship("v2")
+    sim.run(2)
+    sim.failing |= {bad, sim.stable}
+    sim.run(10)
+    sim.failing.clear()
+    sim.lift()
+    sim.run(45)
     return sim
 
 
@@ -105,6 +131,8 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     pause_in_the_canary,
     never_ready,
     both_versions_fail,
+    paused_by_a_guard,
+    paused_in_the_canary,
 ]
 
 

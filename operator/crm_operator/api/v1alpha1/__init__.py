@@ -21,6 +21,9 @@ from crm_operator.api.v1alpha1.integration import (
 from crm_operator.api.v1alpha1.pause import SyncPauseIntegration, SyncPausePhase, SyncPauseSpec, SyncPauseStatus
 from crm_operator.api.v1alpha1.scaling import RateLimit, RatePreset, Scaling
 from crm_operator.api.v1alpha1.status import (
+    Answer,
+    AutomaticPauseState,
+    AutomaticPauseStatus,
     Condition,
     CrmIntegrationStatus,
     Decision,
@@ -37,6 +40,9 @@ from crm_operator.api.v1alpha1.status import (
 )
 
 __all__ = [
+    "Answer",
+    "AutomaticPauseState",
+    "AutomaticPauseStatus",
     "BrokerKind",
     "Condition",
     "CrmIntegrationSpec",

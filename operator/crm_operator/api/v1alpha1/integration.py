@@ -343,6 +343,11 @@ class OnCritical(ApiModel):
     """What a critical guard may do."""
 
     rollback: bool = Field(default=True, description="Roll the release back. Default true; false only holds it.")
+    pause: bool = Field(
+        default=False,
+        description="Stop this integration by a SyncPause, which a person lifts, when no rollback can help: the "
+        "provider is to blame, or no release is on trial. Default false.",
+    )
 
 
 class CrmIntegrationSpec(ApiModel):

@@ -52,6 +52,21 @@ class SyncState(StrEnum):
     PAUSED = "Paused"
 
 
+class Answer(StrEnum):
+    """What was done about a critical guard."""
+
+    ROLLBACK = "Rollback"
+    PAUSE = "Pause"
+
+
+class AutomaticPauseState(StrEnum):
+    """Where the SyncPause that the operator makes stands; domain/respond.py has the transitions."""
+
+    REQUESTED = "Requested"
+    HOLDING = "Holding"
+    LIFTED = "Lifted"
+
+
 class Condition(ApiModel):
     """As in metav1.Condition."""
 
@@ -169,6 +184,11 @@ class GuardStatus(ApiModel):
         description="Of Critical with the provider to blame: since when the stable version does clearly better. "
         "When that lasts, the release is to blame after all.",
     )
+    answer: Answer | None = Field(
+        default=None,
+        description="What was done while it was Critical, a Rollback or a Pause. It is not answered by another pause "
+        "before it has been clear: for its whole window after a pause.",
+    )
     message: Text | None = Field(default=None, description="Why, when the state needs a word.")
 
 
@@ -186,6 +206,18 @@ class SyncStatus(ApiModel):
         description="Names of the SyncPauses that hold it.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+
+
+class AutomaticPauseStatus(ApiModel):
+    """The SyncPause that the operator made of itself (onCritical.pause); recorded before it is made."""
+
+    name: Annotated[str, StringConstraints(max_length=253)] = Field(description="Of the SyncPause.")
+    state: AutomaticPauseState = Field(
+        description="Requested: to be made. Holding: it was made. Lifted: a person lifted or deleted it."
+    )
+    guard: Name = Field(description="The guard that asked for it.")
+    request_time: Timestamp = Field(description="When it was decided.")
+    reason: Annotated[str, StringConstraints(max_length=200)] = Field(description="Its spec.reason.")
 
 
 class Decision(ApiModel):
@@ -221,6 +253,9 @@ class CrmIntegrationStatus(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     sync: SyncStatus | None = Field(default=None, description="Whether the sync runs.")
+    automatic_pause: AutomaticPauseStatus | None = Field(
+        default=None, description="The pause that a critical guard led to; absent when the last one is over."
+    )
     decisions: list[Decision] = Field(
         default=[],
         max_length=10,
