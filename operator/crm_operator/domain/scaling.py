@@ -10,8 +10,9 @@ from crm_operator.domain.job_duration import job_duration
 from crm_operator.domain.rate_limit import Cap, cap, throttle
 from crm_operator.domain.world import QueueReading, Unknown, World
 
-#: A size above this one is not lowered for less than a twentieth of it: a step that saves little costs pods that start.
-DEADBAND_ABOVE, DEADBAND = 20, 0.05
+#: A step down that saves little costs pods that start, when chance wants them back. So the need must be this many
+#: workers below the lower size; and a size above 20 is not lowered for less than a twentieth of it.
+SPARE, DEADBAND_ABOVE, DEADBAND = 0.15, 20, 0.05
 #: Of drainTarget: from here on the oldest job's wait asks for a step more, of this share of the need.
 LATE, STEP = 0.5, 0.1
 
@@ -80,9 +81,10 @@ def _from_reading(world: World, reading: QueueReading, held: int) -> Size:
     spec, view = world.spec, world.queue
     asked = demand(world, reading, rate=world.load.arrival_rate or 0.0)
     now = _whole(asked.workers)
-    need = max(now, _whole(world.load.peak or 0.0))
+    lasting = max(asked.workers, world.load.peak or 0.0)
+    need = _whole(lasting)
     covered = view.good_since is not None and world.now - view.good_since >= spec.scaling.scale_down_after
-    if not covered or _too_small_a_step(held, need):
+    if not covered or _too_small_a_step(spec, held, lasting, asked.cap):
         need = max(need, held)
     if waits_longer_than(world, reading, share=LATE):
         # No worker goes while jobs are late, unless the provider would refuse their requests.
@@ -119,8 +121,14 @@ def _whole(workers: float) -> int:
     return math.ceil(round(workers, 6))
 
 
-def _too_small_a_step(held: int, need: int) -> bool:
-    return held > DEADBAND_ABOVE and 0 < held - need < DEADBAND * held
+def _too_small_a_step(spec: CrmIntegrationSpec, held: int, need: float, limit: Cap | None) -> bool:
+    if need <= 0 or _whole(need) >= held or (limit is not None and held > limit.workers):
+        return False
+    if held > DEADBAND_ABOVE:
+        return held - _whole(need) < DEADBAND * held
+    # backlogPerReplica is a number that somebody chose; chance is no part of it.
+    spare = SPARE if spec.scaling.backlog_per_replica is None else 0.0
+    return _whole(need + spare) >= held
 
 
 def _bound(replicas: int, spec: CrmIntegrationSpec) -> int:

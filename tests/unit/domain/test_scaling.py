@@ -106,7 +106,11 @@ def test_at_the_maximum_it_says_what_would_be_needed() -> None:
 @pytest.mark.parametrize(
     ("held", "peak", "replicas"),
     [
-        pytest.param(20, 19, 19, id="20: one less is a twentieth"),
+        pytest.param(3, 1.85, 2, id="3: enough below 2"),
+        pytest.param(3, 1.86, 3, id="3: too close to 2"),
+        pytest.param(1, 0.01, 1, id="1: something to do"),
+        pytest.param(20, 18.85, 19, id="20: enough below 19"),
+        pytest.param(20, 19, 20, id="20: too close to 19"),
         pytest.param(21, 20, 21, id="21: one less is less"),
         pytest.param(40, 38, 38, id="40: two less"),
         pytest.param(200, 191, 200, id="200: nine less"),
@@ -115,10 +119,23 @@ def test_at_the_maximum_it_says_what_would_be_needed() -> None:
         pytest.param(200, 201, 201, id="one more, at once"),
     ],
 )
-def test_a_large_size_is_not_lowered_by_less_than_a_twentieth(held: int, peak: float, replicas: int) -> None:
+def test_a_size_is_not_lowered_for_little(held: int, peak: float, replicas: int) -> None:
     spec = a_spec(scaling={"maxReplicas": 500})
     world = a_world(spec=spec, status=a_status(desired=held), queue=a_queue(0), load=Load(peak=peak))
     assert size(world).replicas == replicas
+
+
+def test_backlog_per_replica_is_kept_to_the_job() -> None:
+    spec = a_spec(scaling={"maxReplicas": 500, "backlogPerReplica": 10})
+    world = a_world(spec=spec, status=a_status(desired=3), queue=a_queue(20), load=Load(peak=2))
+    assert size(world).replicas == 2
+
+
+def test_a_step_down_to_the_rate_limit_is_none_too_small() -> None:
+    spec = a_spec(scaling={"maxReplicas": 500, "rateLimit": {"requests": 190, "per": "10s"}})
+    world = a_world(spec=spec, status=a_status(desired=10), queue=a_queue(20_000), load=Load())
+    found = size(world)
+    assert (found.replicas, found.reason) == (9, "RateLimited")
 
 
 #: Everything that scaling looks at.
