@@ -32,10 +32,17 @@ def speed(spec: CrmIntegrationSpec, job: timedelta) -> float:
 def busy(world: World, reading: QueueReading) -> int:
     """Jobs that are worked on now: workers fetch ahead, so never more than the Ready ones can run at once.
 
-    What a dead worker still holds is worked on by nobody.
+    While jobs wait in the queue every thread has one. When none does, workers still hold what they fetched ahead, one
+    more than it can run while another is idle; so where workers are scraped, they say themselves what they work on. One
+    that was not read is taken to be as busy as the others. What a dead worker still holds is worked on by nobody.
     """
-    ready = sum(workload.ready for workload in (world.stable, world.canary) if workload is not None)
-    return min(reading.running - reading.orphaned, ready * world.spec.workers.concurrency)
+    workloads = [workload for workload in (world.stable, world.canary) if workload is not None]
+    ready = sum(workload.ready for workload in workloads)
+    held = min(reading.running - reading.orphaned, ready * world.spec.workers.concurrency)
+    read = len(world.in_progress)
+    if reading.waiting or not read:
+        return held
+    return min(held, round(sum(world.in_progress.values()) * max(1.0, ready / read)))
 
 
 def needed(spec: CrmIntegrationSpec, *, backlog: int, working: int, rate: float, job: timedelta) -> float:
