@@ -342,9 +342,10 @@ WRONG = [
     wrong("no reduce", an_integration(guards=[a_guard(reduce=None)]), "spec.guards[0].reduce", "Required value"),
     wrong(
         "unknown reduce",
-        an_integration(guards=[a_guard(reduce="Rate")]),
+        an_integration(guards=[a_guard(reduce="Median")]),
         "spec.guards[0].reduce",
-        'Unsupported value: "Rate": supported values: "Increase", "Ratio", "Last"',
+        'Unsupported value: "Median": supported values: "Increase", "Rate", "Ratio", "Quantile", "Average", '
+        '"Max", "Last"',
     ),
     wrong(
         "no threshold",
@@ -395,6 +396,29 @@ WRONG = [
         "metric.per is for Ratio only; remove it or write reduce: Ratio",
     ),
     wrong(
+        "quantile of nothing",
+        an_integration(metrics=PODS, guards=[a_guard(**POD_GUARD | {"reduce": "Quantile"})]),
+        "spec.guards[0].metric",
+        "Quantile needs to know which one; add metric.quantile, e.g. quantile: 0.95",
+    ),
+    wrong(
+        "useless quantile",
+        an_integration(
+            metrics=PODS, guards=[a_guard(**POD_GUARD | {"metric": POD_GUARD["metric"] | {"quantile": 0.5}})]
+        ),
+        "spec.guards[0].metric",
+        "metric.quantile is for Quantile only; remove it or write reduce: Quantile",
+    ),
+    wrong(
+        "quantile 1",
+        an_integration(
+            metrics=PODS,
+            guards=[a_guard(**POD_GUARD | {"reduce": "Quantile", "metric": POD_GUARD["metric"] | {"quantile": 1}})],
+        ),
+        "spec.guards[0].metric.quantile",
+        "should be less than 1",
+    ),
+    wrong(
         "unknown origin",
         an_integration(guards=[a_guard(metric={"from": "prometheus", "name": "x"})]),
         "spec.guards[0].metric.from",
@@ -418,7 +442,8 @@ WRONG = [
             guards=[a_guard(metric={"from": "queue", "name": "dead", "per": "waiting"}, reduce="Ratio", window="5m")]
         ),
         "spec.guards[0].reduce",
-        "a queue has no counters to divide, so Ratio does not work; write reduce: Last or Increase",
+        "a queue has no counters, histograms or levels over time, so Ratio does not work; "
+        "write reduce: Last or Increase",
     ),
     wrong(
         "pods without metrics",
@@ -524,6 +549,12 @@ GOOD = [
                 a_guard(
                     "ratio", **POD_GUARD | {"reduce": "Ratio", "metric": {"from": "pods", "name": "a", "per": "b"}}
                 ),
+                a_guard(
+                    "slow",
+                    **POD_GUARD
+                    | {"reduce": "Quantile", "metric": {"from": "pods", "name": "job_seconds", "quantile": 0.95}},
+                ),
+                *(a_guard(reduce.lower(), **POD_GUARD | {"reduce": reduce}) for reduce in ("Rate", "Average", "Max")),
                 a_guard("last", metric={"from": "pods", "name": "latency"}, warning={"above": 0.5}, critical=None),
                 a_guard("dead", reduce="Increase", window="1h"),
             ],

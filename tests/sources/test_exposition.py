@@ -1,5 +1,6 @@
 """Reading the Prometheus text format: what counts, what is missing, what is nonsense."""
 
+import math
 import time
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from crm_operator.domain.reduce import Sample
+from crm_operator.domain.scraped import Sample
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.pods.exposition import MAX_LINES, MAX_WANTED, parse
 
@@ -132,3 +133,43 @@ def test_the_worst_megabyte_holds_the_event_loop_less_than_a_moment(line: bytes)
     started = time.perf_counter()
     parse(body, frozenset({"x"}))
     assert time.perf_counter() - started < 2
+
+
+# -- histograms -------------------------------------------------------------------------------------------------------
+
+
+def test_the_buckets_of_all_label_sets_are_one_histogram() -> None:
+    registry = CollectorRegistry()
+    took = Histogram("took", "Seconds.", ["actor"], buckets=(1, 5), registry=registry)
+    for actor, seconds in [("a", 0.5), ("a", 3), ("b", 3), ("b", 9)]:
+        took.labels(actor).observe(seconds)
+    found = read("took_bucket", generate_latest(registry).decode())
+    assert isinstance(found, Sample)
+    assert found.buckets == ((1.0, 1.0), (5.0, 3.0), (math.inf, 4.0))
+
+
+def test_a_declared_histogram_has_observed_nothing() -> None:
+    found = read("took_bucket", "# TYPE took histogram\n")
+    assert isinstance(found, Sample)
+    assert found.buckets == ((math.inf, 0.0),)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("took_bucket 1\n", "MetricInvalid", id="no bound"),
+        pytest.param('took_bucket{le="one"} 1\n', "MetricInvalid", id="a bound in words"),
+        pytest.param('took_bucket{le="1"} 1\n', "MetricInvalid", id="no +Inf"),
+        pytest.param('took_bucket{le="1"} 3\ntook_bucket{le="+Inf"} 2\n', "MetricInvalid", id="counts that fall"),
+        pytest.param('took_bucket{le="NaN"} 3\ntook_bucket{le="+Inf"} 2\n', "MetricInvalid", id="a bound that is none"),
+        pytest.param(
+            "".join(f'took_bucket{{le="{n}"}} 1\n' for n in [*range(64), "+Inf"]), "TooManyBuckets", id="65 buckets"
+        ),
+    ],
+)
+def test_what_is_no_histogram(text: str, reason: str) -> None:
+    found = read("took_bucket", text)
+    assert isinstance(found, Sample)
+    assert isinstance(found.buckets, Unknown)
+    assert found.buckets.reason == reason
+    assert found.total, "it is a counter still"

@@ -10,26 +10,19 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
 from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.fleet import JOB_TIME_METRICS
 from crm_operator.domain.key import Key
-from crm_operator.domain.reduce import JOB_TIME_METRICS
 from crm_operator.domain.world import JobsDone, JobTime, Reading, Unknown
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
 from tests.sources.conftest import Changes, now, running
+from tests.unit.domain.fleet import a_guard
 
 KEY = Key("crm", "hubspot")
 ERRORS = "crm_sync_errors_total"
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-def a_guard(name: str = ERRORS, *, reduce: str = "Increase", per: str | None = None, window: str = "5m") -> Guard:
-    metric: dict[str, Any] = {"from": "pods", "name": name, **({"per": per} if per else {})}
-    timing: dict[str, Any] = {} if reduce == "Last" else {"window": window}
-    return Guard.model_validate(
-        {"name": "guard", "metric": metric, "reduce": reduce, "critical": {"above": 10}, **timing}
-    )
 
 
 class FakePod:
@@ -144,6 +137,28 @@ async def test_the_duration_of_jobs_is_learned_from_dramatiqs_own_histogram() ->
         pod.text = generate_latest(registry).decode()
         found = await yard.changes.until(lambda: yard.hub.job_times(KEY), is_so=bool)
         assert found == {"old": JobTime(mean=timedelta(milliseconds=200), jobs=40)}
+
+
+async def test_the_quantile_of_a_real_histogram_and_the_window_of_a_gauge() -> None:
+    registry = CollectorRegistry()
+    took = Histogram("took_seconds", "Time.", ["actor"], buckets=(1, 3, 5), registry=registry)
+    busy = Gauge("busy", "Threads.", registry=registry)
+    pod = FakePod("127.0.0.2", age=timedelta(seconds=5))
+    names = frozenset({"took_seconds_bucket", "busy"})
+    async with served(pod) as yard:
+        yard.hub.watch(KEY, dataclasses.replace(yard.source(), metrics=names, levels=frozenset({"busy"})))
+        for actor, seconds in [("a", 2), ("b", 4)]:
+            for _ in range(50):
+                took.labels(actor).observe(seconds)
+        busy.set(7)
+        pod.text = generate_latest(registry).decode()
+        guard = a_guard("took_seconds", reduce="Quantile", quantile=0.75)
+        assert (await yard.when(guard, lambda r: isinstance(r, Reading))).value == 4
+        highest = await yard.when(a_guard("busy", reduce="Max"), lambda r: isinstance(r, Reading) and r.previous == 7)
+        mean = yard.overall(a_guard("busy", reduce="Average"))
+    assert highest.value == 7
+    assert isinstance(mean, Reading)
+    assert mean.value == pytest.approx(7)
 
 
 async def test_jobs_done_are_counted_from_the_start_of_the_pods() -> None:

@@ -37,12 +37,13 @@ from crm_operator.controller.secrets import Secrets
 from crm_operator.controller.templates import TemplateChecks
 from crm_operator.controller.workloads import Ledger
 from crm_operator.domain.default_guards import guards_of
+from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW
 from crm_operator.domain.key import Key
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.pause import effective, matches
 from crm_operator.domain.plan import ROLES, Role
 from crm_operator.domain.rate_limit import HITS_METRIC, PACE
-from crm_operator.domain.reduce import JOB_TIME_METRICS, JOB_TIME_WINDOW
+from crm_operator.domain.reductions import metric_names, needs_levels
 from crm_operator.domain.revision import revision_of
 from crm_operator.domain.world import (
     Evidence,
@@ -269,7 +270,7 @@ class Observer:
             self._pods.watch(key, None)
             return
         wanted = [guard for guard in guards if guard.metric.from_ is MetricOrigin.PODS]
-        names = {guard.metric.name for guard in wanted} | {guard.metric.per for guard in wanted if guard.metric.per}
+        names = {name for guard in wanted for name in metric_names(guard) if name is not None}
         names |= {*JOB_TIME_METRICS} if spec.scaling.backlog_per_replica is None or spec.scaling.rate_limit else set()
         names |= {HITS_METRIC} if spec.scaling.rate_limit else set()
         self._pods.watch(
@@ -281,6 +282,7 @@ class Observer:
                 metrics=frozenset(names),
                 window=max([guard.window for guard in wanted if guard.window] + [JOB_TIME_WINDOW]),
                 targets=self._targets(key, spec),
+                levels=frozenset(metric_names(guard)[0] for guard in wanted if needs_levels(guard)),
             ),
         )
 

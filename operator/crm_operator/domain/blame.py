@@ -38,6 +38,9 @@ MANY = 1000
 CLEAN_FOR = timedelta(milliseconds=250)
 CLEAN_JOBS = 10
 
+#: A quantile of fewer observations is not compared.
+OBSERVATIONS = 20
+
 #: The new version is bad beyond doubt, only the provider's part is not clear: after this time nobody waits any longer.
 PATIENCE = timedelta(seconds=3)
 
@@ -91,7 +94,7 @@ def find(
         return Finding("revision")
     if other.at < mine.at - SAME_MOMENT:
         return Finding("undecided", "which is read again before anybody is blamed")
-    if likeness is Likeness.UNSETTLED and not (waited >= CLEAN_FOR and _is_clean(mine, other)):
+    if likeness is Likeness.UNSETTLED and not (waited >= CLEAN_FOR and _is_clean(guard, mine, other)):
         return Finding("undecided", f"where there are {likeness.value} whether the provider fails")
     return Finding("revision")
 
@@ -102,12 +105,16 @@ def compare(guard: Guard, mine: Reading, other: Reading) -> Likeness:
     Of counters of events, by the conditional test of two Poisson rates (Przyborowski and Wilenski 1940): if stable
     failed half as often, its part of all errors would follow a binomial distribution.
     """
-    both = _same_time(mine, other)
+    both = _same_time(guard, mine, other)
     if both is None:
         return Likeness.ALIKE if share_of(guard, mine, other) >= SHARED_FAULT else Likeness.LESS
     a, b = both
     if not a.base or not b.base:
         return Likeness.UNSETTLED
+    if guard.reduce is Reduce.QUANTILE:
+        if b.base < OBSERVATIONS:
+            return Likeness.UNSETTLED
+        return Likeness.ALIKE if b.value >= SHARED_FAULT * a.value else Likeness.LESS
     if b.value * a.base >= SHARED_FAULT * a.value * b.base:
         return Likeness.ALIKE
     errors = round(a.value + b.value)
@@ -120,30 +127,34 @@ def compare(guard: Guard, mine: Reading, other: Reading) -> Likeness:
 
 def share_of(guard: Guard, mine: Reading, other: Reading) -> float:
     """What `other` has for each of `mine`: per job where jobs are counted, else per pod; of a gauge, as it is."""
-    both = _same_time(mine, other)
+    both = _same_time(guard, mine, other)
     if both is not None and both[0].base and both[1].base:
         a, b = both
+        if guard.reduce is Reduce.QUANTILE:
+            return b.value / a.value
         return (b.value / (b.base or 1.0)) / (a.value / (a.base or 1.0))
-    if guard.reduce is Reduce.INCREASE:
+    if guard.reduce in (Reduce.INCREASE, Reduce.RATE):
         return (other.value / other.samples) / (mine.value / mine.samples)
     return other.value / mine.value
 
 
-def _is_clean(mine: Reading, other: Reading) -> bool:
-    both = _same_time(mine, other)
+def _is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
+    both = _same_time(guard, mine, other)
     return both is not None and not both[1].value and (both[1].base or 0) >= CLEAN_JOBS
 
 
-def _same_time(mine: Reading, other: Reading) -> tuple[Recent, Recent] | None:
+def _same_time(guard: Guard, mine: Reading, other: Reading) -> tuple[Recent, Recent] | None:
     """The shortest time that holds half of what `mine` did in the window. None: nobody counts jobs.
 
-    That is when the trouble is: all that stable did well before it would hide that it fails now.
+    That is when the trouble is: all that stable did well before it would hide that it fails now. Of a Quantile it is
+    the shortest time with enough observations in which it is half as high as in the window, or None.
     """
     whole = mine.recent[-1].value if mine.recent else 0.0
+    enough = OBSERVATIONS if guard.reduce is Reduce.QUANTILE else 0
     for a, b in zip(mine.recent, other.recent, strict=False):
         if a.base is None or b.base is None:
             return None
-        if a.base and a.value and a.value >= whole / 2:
+        if a.base and a.base >= enough and a.value and a.value >= whole / 2:
             return a, b
     return None
 

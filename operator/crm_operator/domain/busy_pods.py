@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from crm_operator.domain.reduce import METRIC_MISSING, Scrape
+from crm_operator.domain.scraped import METRIC_MISSING, Scrape
 from crm_operator.domain.world import Unknown
 
 #: Jobs that a pod works on, by queue and actor.

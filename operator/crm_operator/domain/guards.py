@@ -12,11 +12,13 @@ from crm_operator.api.v1alpha1 import Answer, Guard, GuardState, GuardStatus, Me
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Likeness
 from crm_operator.domain.default_guards import guards_of
-from crm_operator.domain.reduce import METRIC_MISSING
+from crm_operator.domain.scraped import METRIC_MISSING
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 
 #: A reason that the pod source gives when no pod of a side exists; nothing runs, so nothing can be judged.
 NO_PODS = "NoPods"
+#: A gauge can flicker, so it must be over the limit twice running; what counters say cannot.
+_GAUGES = (Reduce.LAST, Reduce.AVERAGE, Reduce.MAX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +153,7 @@ def _state(guard: Guard, reading: Reading) -> GuardState:
     for threshold, state in ((guard.critical, GuardState.CRITICAL), (guard.warning, GuardState.WARNING)):
         if threshold is None or not reading.value > threshold.above:
             continue
-        # A gauge can flicker, so it must be over the limit twice running; a counter's increase cannot.
-        if guard.reduce is Reduce.LAST and (reading.previous is None or not reading.previous > threshold.above):
+        if guard.reduce in _GAUGES and (reading.previous is None or not reading.previous > threshold.above):
             continue
         return state
     return GuardState.OK
@@ -171,6 +172,8 @@ def _verdict(
     where: str = "",
     stable_clear: bool = False,
 ) -> Verdict:
+    if state is GuardState.OK and reading.lower_bound is not None:
+        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=reading.lower_bound.why)
     crossed = {GuardState.CRITICAL: guard.critical, GuardState.WARNING: guard.warning}.get(state)
     threshold = crossed.above if crossed is not None else _lowest(guard)
     sign = ">" if threshold is not None and reading.value > threshold else "<="
@@ -191,11 +194,14 @@ def _verdict(
 
 
 def _metric(guard: Guard) -> str:
+    if guard.metric.quantile is not None:
+        return f"{guard.metric.name} quantile {_number(guard.metric.quantile)}"
     return f"{guard.metric.name}/{guard.metric.per}" if guard.metric.per else guard.metric.name
 
 
 def _shown(guard: Guard, reading: Reading) -> str:
-    return f"{'+' if guard.reduce is Reduce.INCREASE else ''}{_number(reading.value)}"
+    sign = "+" if guard.reduce is Reduce.INCREASE else ""
+    return f"{sign}{_number(reading.value)}" + ("/s" if guard.reduce is Reduce.RATE else "")
 
 
 def _number(value: float | None) -> str:

@@ -2,84 +2,70 @@
 
 Memory is bounded whatever the window: what is older than the window is dropped, changes only are stored, and when
 there are many, old neighbours are merged as far as their age makes the difference small (1/64 of it, 1.6 %).
-Used by `reduce` for pods and by `sources/queues` for brokers. Times must not run backwards; one that does is taken as
-the newest time known.
+Used by `scraped` for what is scraped and by `sources/queues` for brokers. Times must not run backwards; one that does
+is taken as the newest time known. Gauges and histograms have modules of their own.
 """
 
+import operator
 from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 #: More stored changes than this are thinned. A window of 5m at one reading a second stays exact.
-_MANY = 512
-_COARSENESS = 64
+MANY = 512
+COARSENESS = 64
+
+A = TypeVar("A")
 
 
-class Step(NamedTuple):
+class Step(NamedTuple, Generic[A]):
     """A counter grew by `amount` (> 0) at some time after `since` and not after `at`."""
 
     since: datetime
     at: datetime
-    amount: float
+    amount: A
 
 
-class CounterSeries:
-    """A counter of one process, read now and then.
+class Growth(Generic[A]):
+    """What one process added over time to something that only grows, read now and then.
 
     An increase belongs to the time at which it was seen. It counts in a window only if the time in which it can have
     happened is no longer than the window: after a gap of an hour nobody knows whether it fell into the last 5m. The
     first value follows the same rule with the start of the process as its beginning: a young process counts from
-    zero, an old one from what it shows first.
-
-    started 12:00, first seen 12:02 with 7, then 12:03 with 9: the increase in 5m is 9, in 1m it is 2.
+    zero, an old one from what it shows first. A source that has the past itself (`whole`) leaves nothing unseen.
     """
 
-    def __init__(self, *, started_at: datetime | None = None) -> None:
+    def __init__(
+        self, *, started_at: datetime | None, add: Callable[[A, A], A], many: int = MANY, whole: bool = False
+    ) -> None:
         self._started_at = started_at
-        self._steps: deque[Step] = deque()
-        #: The newest value; None: never read.
-        self.value: float | None = None
+        self._add = add
+        self._many = many
+        self._whole = whole
+        self._steps: deque[Step[A]] = deque()
         self.first_at: datetime | None = None
         self.seen_at: datetime | None = None
-        #: Counted since the process began, restarts of the counter included.
-        self.lifetime = 0.0
-
-    @property
-    def starts_from_zero(self) -> bool:
-        """Whether the begin of the process is known, so that even one reading says something."""
-        return self._started_at is not None
-
-    def record(self, value: float, at: datetime) -> None:
-        """Take the newest value (finite, >= 0). A value below the one before means that the counter began anew."""
-        if self.value is None or self.seen_at is None or self.first_at is None:
-            self.first_at = at
-            amount, since = value, self._started_at
-        else:
-            at = max(at, self.seen_at)
-            amount, since = value - self.value if value >= self.value else value, self.seen_at
-        if amount > 0:
-            self.lifetime += amount
-            if since is not None:
-                self._append(Step(min(since, at), at, amount))
-        self.value, self.seen_at = value, at
-
-    def increase(self, window: timedelta, now: datetime) -> float:
-        """What was added within `window` before `now`."""
-        begin = now - window
-        total = 0.0
-        for step in reversed(self._steps):
-            if step.at <= begin:
-                break
-            if step.at - step.since <= window:
-                total += step.amount
-        return total
 
     def counts_from(self, window: timedelta) -> bool:
-        """Whether an increase over `window` is known at all: two readings, or one of a process younger than that."""
+        """Whether a growth over `window` is known at all: two readings, or one of a process younger than that."""
         if self.first_at is None or self.seen_at is None:
             return False
-        young = self._started_at is not None and self.first_at - self._started_at <= window
-        return young or self.seen_at > self.first_at
+        return self._is_young(window) or self.seen_at > self.first_at
+
+    def filled_at(self, window: timedelta, now: datetime) -> datetime | None:
+        """Until when a growth over `window` is only a lower bound. None: all of it is known.
+
+        A process that was older than the window when it was first read may have added before; so may one that was not
+        read for longer than the window.
+        """
+        if self._whole or self.first_at is None:
+            return None
+        begin = now - window
+        hidden = [step.at for step in self._seen_after(begin) if step.at - step.since > window]
+        if not self._is_young(window) and self.first_at > begin:
+            hidden.append(self.first_at)
+        return max(hidden) + window if hidden else None
 
     def forget_before(self, time: datetime) -> None:
         """Drop the increases seen at or before `time`."""
@@ -91,22 +77,67 @@ class CounterSeries:
         """Stored increases."""
         return len(self._steps)
 
-    def _append(self, step: Step) -> None:
-        self._steps.append(step)
-        if len(self._steps) > _MANY:
-            self._steps = _thinned(self._steps, now=step.at)
+    def _is_young(self, window: timedelta) -> bool:
+        return self._started_at is not None and self.first_at is not None and self.first_at - self._started_at <= window
+
+    def _grown(self, amount: A | None, at: datetime) -> None:
+        """It was read at `at` and has grown by `amount` since the reading before, or its start. None: not at all."""
+        since = self._started_at if self.seen_at is None else self.seen_at
+        self.first_at, self.seen_at = self.first_at or at, at
+        if amount is None or since is None:
+            return
+        self._steps.append(Step(min(since, at), at, amount))
+        if len(self._steps) > self._many:
+            self._thin(at)
+
+    def _within(self, window: timedelta, now: datetime) -> Iterator[A]:
+        """The amounts that were added within `window` before `now`."""
+        return (step.amount for step in self._seen_after(now - window) if step.at - step.since <= window)
+
+    def _seen_after(self, begin: datetime) -> Iterator[Step[A]]:
+        for step in reversed(self._steps):
+            if step.at <= begin:
+                return
+            yield step
+
+    def _thin(self, now: datetime) -> None:
+        """Merge neighbours that are close together for their age; sums and newest times stay."""
+        coarseness = COARSENESS * self._many // MANY
+        merged: deque[Step[A]] = deque()
+        for step in self._steps:
+            last = merged[-1] if merged else None
+            if last is not None and (step.at - last.since) * coarseness <= now - step.at:
+                merged[-1] = Step(last.since, step.at, self._add(last.amount, step.amount))
+            else:
+                merged.append(step)
+        self._steps = merged
 
 
-def _thinned(steps: deque[Step], *, now: datetime) -> deque[Step]:
-    """Merge neighbours that are close together for their age; sums and newest times stay."""
-    merged: deque[Step] = deque()
-    for step in steps:
-        last = merged[-1] if merged else None
-        if last is not None and (step.at - last.since) * _COARSENESS <= now - step.at:
-            merged[-1] = Step(last.since, step.at, last.amount + step.amount)
-        else:
-            merged.append(step)
-    return merged
+class CounterSeries(Growth[float]):
+    """A counter of one process.
+
+    started 12:00, first seen 12:02 with 7, then 12:03 with 9: the increase in 5m is 9, in 1m it is 2.
+    """
+
+    def __init__(self, *, started_at: datetime | None = None, whole: bool = False) -> None:
+        super().__init__(started_at=started_at, add=operator.add, whole=whole)
+        #: The newest value; None: never read.
+        self.value: float | None = None
+        #: Counted since the process began, restarts of the counter included.
+        self.lifetime = 0.0
+
+    def record(self, value: float, at: datetime) -> None:
+        """Take the newest value (finite, >= 0). A value below the one before means that the counter began anew."""
+        value = float(value)
+        at = at if self.seen_at is None else max(at, self.seen_at)
+        amount = value if self.value is None or value < self.value else value - self.value
+        self.lifetime += amount
+        self._grown(amount or None, at)
+        self.value = value
+
+    def increase(self, window: timedelta, now: datetime) -> float:
+        """What was added within `window` before `now`."""
+        return sum(self._within(window, now), 0.0)
 
 
 class LevelSeries:
@@ -120,7 +151,7 @@ class LevelSeries:
         if self._points and self._points[-1][1] == value:
             return
         self._points.append((at, value))
-        if len(self._points) > _MANY:
+        if len(self._points) > MANY:
             self._thin(at)
 
     def at(self, time: datetime) -> float | None:
@@ -145,7 +176,7 @@ class LevelSeries:
     def _thin(self, now: datetime) -> None:
         kept: deque[tuple[datetime, float]] = deque()
         for point in self._points:
-            while len(kept) > 1 and (point[0] - kept[-2][0]) * _COARSENESS <= now - point[0]:
+            while len(kept) > 1 and (point[0] - kept[-2][0]) * COARSENESS <= now - point[0]:
                 kept.pop()
             kept.append(point)
         self._points = kept

@@ -107,8 +107,9 @@ class Recent:
     """What a side did in the last `span`: to compare versions over one time, however long each has run."""
 
     span: timedelta
-    value: float  # growth of the guard's counter, >= 0
-    #: Jobs finished meanwhile, or of a Ratio the growth of the counter below the line. None: not counted.
+    value: float  # growth of the guard's counter, >= 0; of a Quantile the quantile
+    #: Jobs finished meanwhile; of a Ratio the growth of the counter below the line, of a Quantile the observations.
+    #: None: not counted.
     base: float | None
 
 
@@ -121,7 +122,9 @@ class Reading:
     at: datetime  # of its newest sample
     #: The value at the evaluation before, on an older sample. A gauge must breach twice running. None: no such.
     previous: float | None = None
-    #: Of counters, where there are two versions: from the shortest span to the whole window.
+    #: Why `value` is only a lower bound, e.g. its window is not filled yet. Above a limit it is real.
+    lower_bound: Unknown | None = None
+    #: Of counters and histograms, where there are two versions: from the shortest span to the whole window.
     recent: tuple[Recent, ...] = ()
 
 

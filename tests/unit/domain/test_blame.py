@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import GuardState, GuardStatus
-from crm_operator.domain.blame import PATIENCE, Likeness, compare, find
-from crm_operator.domain.reduce import JOBS_METRIC, PodFleet, Sample
+from crm_operator.domain.blame import PATIENCE, Likeness, compare, find, share_of
+from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
+from crm_operator.domain.scraped import Sample
 from crm_operator.domain.world import Reading, Recent, Unknown
 from tests.unit.domain.builders import NOW, SECOND, a_guard
 
@@ -67,6 +68,44 @@ def test_how_stable_fares_beside_the_new_version(mine: Reading, other: Reading, 
 )
 def test_a_ratio_is_compared_as_it_is(mine: Reading, other: Reading, likeness: Likeness) -> None:
     assert compare(RATIO, mine, other) is likeness
+
+
+QUANTILE = a_guard(reduce="Quantile", metric={"from": "pods", "name": "job_seconds", "quantile": 0.95})
+RATE = a_guard(reduce="Rate")
+
+
+def took(seconds: float, of: float, *, whole: tuple[float, float] | None = None) -> Reading:
+    """A quantile of `seconds` of so many observations in the last two seconds, and of the `whole` window."""
+    window = Recent(WINDOW, *(whole or (seconds, of)))
+    return Reading(window.value, samples=1, at=NOW, recent=(Recent(SHORT, seconds, of), window))
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "likeness", "share"),
+    [
+        pytest.param(took(8, 50), took(1, 50), Likeness.LESS, 1 / 8, id="the new version is slow alone"),
+        pytest.param(took(8, 50), took(4, 50), Likeness.ALIKE, 1 / 2, id="half as slow is as well"),
+        pytest.param(
+            took(8, 50), took(6, 50, whole=(1, 9000)), Likeness.ALIKE, 3 / 4, id="a good hour before does not hide it"
+        ),
+        pytest.param(took(8, 50), took(1, 19), Likeness.UNSETTLED, 1 / 8, id="stable finished hardly anything"),
+        pytest.param(
+            took(8, 19, whole=(6, 200)), took(7, 19, whole=(2, 900)), Likeness.LESS, 1 / 3, id="mine did: the window"
+        ),
+        pytest.param(took(8, 19), took(1, 10), Likeness.LESS, 1 / 8, id="too few in the window too: as they are"),
+    ],
+)
+def test_quantiles_are_compared_over_the_same_observed_time(
+    mine: Reading, other: Reading, likeness: Likeness, share: float
+) -> None:
+    assert compare(QUANTILE, mine, other) is likeness
+    assert share_of(QUANTILE, mine, other) == pytest.approx(share)
+
+
+def test_a_rate_is_compared_as_its_increase() -> None:
+    assert compare(RATE, did(27, 27), did(3, 10)) is Likeness.UNSETTLED
+    assert compare(RATE, did(12, None, samples=2), did(12, None, samples=8)) is Likeness.LESS
+    assert compare(RATE, did(12, None, samples=2), did(24, None, samples=8)) is Likeness.ALIKE
 
 
 def was(blame: str, *, for_seconds: float = 0, clear_for: float | None = None) -> GuardStatus:

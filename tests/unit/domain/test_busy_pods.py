@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC, BusyPods
-from crm_operator.domain.reduce import METRIC_MISSING, Sample, Scrape
+from crm_operator.domain.scraped import METRIC_MISSING, Sample, Scrape
 from crm_operator.domain.world import Unknown
 
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)

@@ -75,16 +75,52 @@ def test_stable_is_compared_by_pod() -> None:
         pytest.param(5, 5, GuardState.WARNING, id="exactly equal is not above"),
     ],
 )
-def test_a_gauge_must_breach_twice_running(value: float, previous: float | None, state: GuardState) -> None:
+@pytest.mark.parametrize("reduce", ["Last", "Average", "Max"])
+def test_a_gauge_must_breach_twice_running(
+    reduce: str, value: float, previous: float | None, state: GuardState
+) -> None:
     guard = a_guard(
         metric={"from": "pods", "name": "latency"},
-        reduce="Last",
-        window=None,
+        reduce=reduce,
+        window=None if reduce == "Last" else "5m",
         warning={"above": 2},
         critical={"above": 5},
     )
     now = Evidence(overall=read(value, previous=previous))
     assert judged(a_world(spec=a_spec(guards=[guard.to_wire()]), evidence={guard.name: now})).state is state
+
+
+@pytest.mark.parametrize(
+    ("value", "state"),
+    [
+        pytest.param(11, GuardState.CRITICAL, id="above the limit it is real"),
+        pytest.param(10, GuardState.WARNING, id="above a warning too"),
+        pytest.param(0, GuardState.UNKNOWN, id="below it there may be more"),
+    ],
+)
+def test_a_lower_bound_can_breach_and_is_never_ok(value: float, state: GuardState) -> None:
+    filling = Unknown("crm_sync_errors_total: its window is not filled yet", "WindowNotFilled")
+    mine = replace(read(value), lower_bound=filling)
+    verdict = judged(a_canary_world(evidence={"sync-errors": Evidence(by_revision={NEW: mine}, overall=mine)}))
+    assert verdict.state is state
+    assert (verdict.message == filling.why) == (state is GuardState.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        pytest.param({"reduce": "Rate"}, "crm_sync_errors_total 12/s > 10 in 5m", id="a rate"),
+        pytest.param(
+            {"reduce": "Quantile", "metric": {"from": "pods", "name": "job_seconds", "quantile": 0.95}},
+            "job_seconds quantile 0.95 12 > 10 in 5m",
+            id="a quantile",
+        ),
+    ],
+)
+def test_the_message_says_what_was_reduced(parts: dict[str, Any], message: str) -> None:
+    spec = a_spec(guards=[a_guard(**parts).to_wire()])
+    verdict = judged(a_canary_world(spec=spec, evidence={"sync-errors": evidence(new=12)}))
+    assert verdict.message.startswith(message)
 
 
 def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:

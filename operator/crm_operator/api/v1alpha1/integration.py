@@ -60,7 +60,11 @@ class Reduce(StrEnum):
     """How the samples of a window become one value."""
 
     INCREASE = "Increase"
+    RATE = "Rate"
     RATIO = "Ratio"
+    QUANTILE = "Quantile"
+    AVERAGE = "Average"
+    MAX = "Max"
     LAST = "Last"
 
 
@@ -278,6 +282,9 @@ class GuardMetric(ApiModel):
     from_: MetricOrigin = Field(alias="from", description="pods: scraped from the workers. queue: the broker's counts.")
     name: MetricName = Field(description="Metric name; of a queue: waiting, running, delayed or dead.")
     per: MetricName | None = Field(default=None, description="Of Ratio: the counter to divide by.")
+    quantile: float | None = Field(
+        default=None, gt=0, lt=1, description="Of Quantile: which one, e.g. 0.95; the metric is a histogram."
+    )
 
 
 class Threshold(ApiModel):
@@ -315,14 +322,22 @@ class Guard(ApiModel):
                 path=".metric",
             ),
             cel(
+                "self.reduce == 'Quantile' ? has(self.metric.quantile) : !has(self.metric.quantile)",
+                expression="self.reduce == 'Quantile' ? "
+                "'Quantile needs to know which one; add metric.quantile, e.g. quantile: 0.95' : "
+                "'metric.quantile is for Quantile only; remove it or write reduce: Quantile'",
+                path=".metric",
+            ),
+            cel(
                 "self.metric.from != 'queue' || self.metric.name in ['waiting', 'running', 'delayed', 'dead']",
                 expression="'metric.name ' + self.metric.name + "
                 "' is unknown to a queue; use waiting, running, delayed or dead'",
                 path=".metric",
             ),
             cel(
-                "self.metric.from != 'queue' || self.reduce != 'Ratio'",
-                "a queue has no counters to divide, so Ratio does not work; write reduce: Last or Increase",
+                "self.metric.from != 'queue' || self.reduce in ['Last', 'Increase']",
+                expression="'a queue has no counters, histograms or levels over time, so ' + self.reduce + "
+                "' does not work; write reduce: Last or Increase'",
                 path=".reduce",
             ),
         )
@@ -331,10 +346,11 @@ class Guard(ApiModel):
     name: DnsLabel = Field(description="Shown in status, events and metrics.")
     metric: GuardMetric
     reduce: Reduce = Field(
-        description="Increase: of a counter over the window. Ratio: of two counters' increases. "
+        description="Increase: of a counter over the window. Rate: the same per second. Ratio: of two counters' "
+        "increases. Quantile: of a histogram over the window. Average, Max: of a gauge over the window. "
         "Last: the newest value, of the worst pod."
     )
-    window: duration_between("5s", "1h") | None = Field(default=None, description="Of Increase and Ratio.")  # type: ignore[valid-type]
+    window: duration_between("5s", "1h") | None = Field(default=None, description="Of all but Last.")  # type: ignore[valid-type]
     warning: Threshold | None = Field(default=None, description="Holds the rollout.")
     critical: Threshold | None = Field(default=None, description="Rolls the release back when it is to blame.")
 

@@ -7,13 +7,15 @@ metric only. Called by `scrape`.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample as PrometheusSample
 
-from crm_operator.domain.reduce import METRIC_MISSING, Sample
+from crm_operator.domain.histogram import MAX_BOUNDS, Buckets, buckets_of
+from crm_operator.domain.scraped import METRIC_MISSING, Sample
 from crm_operator.domain.world import Unknown
 
 #: Lines of wanted metrics in one scrape; Dramatiq makes one per queue and actor.
@@ -30,7 +32,8 @@ def parse(body: bytes, names: frozenset[str]) -> dict[str, Sample | Unknown] | U
     """Each of `names` in `body`, or why the whole cannot be used.
 
     A name is looked for as it is written, then with or without `_total`: a counter `x` is exposed as `x_total`. A
-    metric that is declared (`# TYPE`) and has no series yet is 0; one that is not even declared is an Unknown.
+    metric that is declared (`# TYPE`) and has no series yet is 0; one that is not even declared is an Unknown. A name
+    that ends with `_bucket` is read as a histogram too.
     """
     if body and not body.endswith(b"\n"):
         return Unknown("the answer is cut off: its last line has no end", "MetricsInvalid")
@@ -70,7 +73,22 @@ def _sample_of(name: str, lines: list[bytes]) -> Sample | Unknown:
         total = Unknown(f"{name} is negative, so it is no counter; use reduce: Last", "MetricInvalid")
     elif not math.isfinite(math.fsum(values)):
         total = Unknown(f"{name} is not a finite number", "MetricInvalid")
-    return Sample(total, max(values, default=0.0))
+    return Sample(total, max(values, default=0.0), _buckets(name, series) if name.endswith("_bucket") else None)
+
+
+def _buckets(name: str, series: Sequence[PrometheusSample]) -> Buckets | Unknown:
+    """The label sets' buckets as one. A histogram without series has observed nothing."""
+    counts: dict[float, float] = {} if series else {math.inf: 0.0}
+    try:
+        for line in series:
+            bound = float(line.labels["le"])
+            counts[bound] = counts.get(bound, 0.0) + line.value
+    except (KeyError, ValueError):
+        return Unknown(f"{name} has no upper bound in its label le", "MetricInvalid")
+    if len(counts) > MAX_BOUNDS:
+        return Unknown(f"{name} has more than {MAX_BOUNDS} buckets", "TooManyBuckets")
+    buckets = buckets_of(counts)
+    return Unknown(f"{name} has no +Inf bucket, or counts that fall", "MetricInvalid") if buckets is None else buckets
 
 
 def _families(text: str) -> Iterable[Metric]:

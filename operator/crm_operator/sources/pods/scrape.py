@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from crm_operator.domain.reduce import Scrape
+from crm_operator.domain.scraped import Scrape
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.bounded_http import HEADERS, read_body
 from crm_operator.sources.pods.exposition import parse

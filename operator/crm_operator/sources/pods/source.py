@@ -28,3 +28,4 @@ class PodSource:
     metrics: frozenset[str]  # names that guards need
     window: timedelta  # the longest guard window
     targets: tuple[PodTarget, ...]
+    levels: frozenset[str] = frozenset()  # of `metrics`, gauges that guards reduce over a window

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC, BusyPods
+from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.key import Key
-from crm_operator.domain.reduce import JOBS_METRIC, PodFleet, Sample, Scrape
+from crm_operator.domain.scraped import Sample, Scrape
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
 from crm_operator.sources.pods.scrape import Scraper
 from crm_operator.sources.pods.source import PodSource, PodTarget
@@ -45,7 +46,7 @@ class WatchedPods:
         self._source = source
         self._on_change = on_change
         self._clock = clock
-        self._fleet = PodFleet(keep=source.window, stale_after=_stale_after(source))
+        self._fleet = PodFleet(keep=source.window, stale_after=_stale_after(source), levels=source.levels)
         self._fleet.targets(_targets(source), clock())
         self._busy = BusyPods()
         self._said: dict[str, _Said] = {}
@@ -64,6 +65,7 @@ class WatchedPods:
             return
         before, self._source = self._source, source
         self._fleet.keep = max(source.window, timedelta(0))
+        self._fleet.levels = source.levels
         self._fleet.stale_after = max(_stale_after(source), _stale_after(before))  # until the next round is in
         self._fleet.targets(_targets(source), self._clock())
         known, self._uids = self._uids, {target.uid for target in source.targets}

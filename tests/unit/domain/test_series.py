@@ -1,0 +1,130 @@
+"""Counters that begin anew, levels and peaks: one number over time."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crm_operator.domain.series import CounterSeries, LevelSeries, PeakWindow
+from tests.unit.domain.fleet import NOON, at
+
+
+@pytest.mark.parametrize(
+    ("started", "points", "window", "now", "increase"),
+    [
+        pytest.param(None, [(0, 5)], 300, 1, 0, id="a first value of unknown origin is where counting begins"),
+        pytest.param(-600, [(0, 5)], 300, 1, 0, id="so is the first value of an old process"),
+        pytest.param(-60, [(0, 5)], 300, 1, 5, id="a young process counts from zero"),
+        pytest.param(-60, [(0, 5)], 30, 1, 0, id="but not in a window that is younger than it"),
+        pytest.param(-60, [(0, 5), (5, 7)], 30, 6, 2, id="which sees what came after"),
+        pytest.param(None, [(0, 5), (5, 7), (10, 7)], 300, 11, 2, id="an increase"),
+        pytest.param(None, [(0, 5), (5, 7), (10, 3)], 300, 11, 5, id="a counter that began anew adds all it shows"),
+        pytest.param(None, [(0, 5), (5, 0), (10, 0)], 300, 11, 0, id="a counter that began anew at zero adds nothing"),
+        pytest.param(None, [(0, 5), (5, 9)], 300, 305, 0, id="an increase leaves at the window's end"),
+        pytest.param(None, [(0, 5), (5, 9)], 300, 304.9, 4, id="and not before"),
+        pytest.param(
+            None, [(0, 5), (400, 9)], 300, 401, 0, id="an increase over a gap longer than the window is not known"
+        ),
+        pytest.param(None, [(0, 5), (200, 9)], 300, 201, 4, id="over a shorter one it is"),
+        pytest.param(30, [(0, 5), (1, 5)], 300, 2, 5, id="a kubelet's clock that is ahead"),
+        pytest.param(None, [(5, 5), (0, 9)], 300, 6, 4, id="time that runs backwards"),
+        pytest.param(None, [(0, 1e15), (5, 1e15 + 2)], 300, 6, 2, id="a counter that has counted for long"),
+    ],
+)
+def test_the_increase_of_a_counter(
+    started: float | None, points: list[tuple[float, float]], window: float, now: float, increase: float
+) -> None:
+    series = CounterSeries(started_at=None if started is None else at(started))
+    for second, number in points:
+        series.record(number, at(second))
+    assert series.increase(timedelta(seconds=window), at(now)) == increase
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(1, 60), st.integers(0, 20), st.booleans()), min_size=1, max_size=80),
+    window=st.integers(61, 1000),
+)
+def test_the_increase_is_what_really_happened_in_the_readings_of_the_window(
+    steps: list[tuple[int, int, bool]], window: int
+) -> None:
+    """Against a model that knows each event: restarts neither create nor hide what was added after them."""
+    series, second, counter = CounterSeries(started_at=at(0)), 0, 0
+    happened: list[tuple[int, int]] = []
+    for pause, amount, restart in steps:
+        second += pause
+        # A restart shows only if the counter ends up lower; one that does not is the known limit of counters.
+        counter = amount if restart and amount < counter else counter + amount
+        happened.append((second, amount))
+        series.record(counter, at(second))
+    expected = sum(amount for when, amount in happened if when > second - window)
+    assert series.increase(timedelta(seconds=window), at(second)) == expected
+    assert series.lifetime == sum(amount for _, amount in happened)
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=50), st.floats(1, 1e6))
+def test_an_increase_is_never_negative_and_grows_with_the_window(values: list[float], window: float) -> None:
+    series = CounterSeries()
+    for second, number in enumerate(values):
+        series.record(number, at(second))
+    narrow = series.increase(timedelta(seconds=window), at(len(values)))
+    assert 0 <= narrow <= series.increase(timedelta(seconds=2 * window), at(len(values)))
+
+
+def test_an_hour_of_changes_each_second_stays_small_and_true() -> None:
+    series = CounterSeries(started_at=NOON)
+    for second in range(1, 7201):
+        series.record(second, at(second))
+        series.forget_before(at(second - 3600))
+    assert series.remembered <= 600
+    for window in (10, 60, 300, 900, 3600):
+        found = series.increase(timedelta(seconds=window), at(7200))
+        assert window <= found <= window * (1 + 1 / 64) + 1
+
+
+def test_a_level_is_known_at_any_time_of_the_window() -> None:
+    level = LevelSeries()
+    assert level.at(NOON) is None
+    for second, number in [(0, 5), (10, 5), (20, 8), (30, 2)]:
+        level.record(number, at(second))
+    assert [level.at(at(second)) for second in (-5, 0, 19, 20, 29, 30, 99)] == [5, 5, 5, 8, 8, 2, 2]
+    level.forget_before(at(25))
+    assert level.at(at(25)) == 8
+    assert level.remembered == 2
+
+
+def test_a_restless_level_stays_small() -> None:
+    level = LevelSeries()
+    for second in range(7200):
+        level.record(second, at(second))
+        level.forget_before(at(second - 3600))
+    assert level.remembered <= 600
+    for age in (60, 300, 3600):
+        found = level.at(at(7199 - age))
+        assert found is not None
+        assert abs(found - (7199 - age)) <= age / 32 + 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 10), st.integers(0, 50)), min_size=1, max_size=60), st.integers(0, 40))
+def test_the_peak_is_the_largest_of_the_window(readings: list[tuple[int, int]], window: int) -> None:
+    peak, second = PeakWindow(), 0
+    seen: list[tuple[int | None, int]] = []  # until when it lasted, None: it is the newest; the value
+    for pause, number in readings:
+        second += pause
+        peak.record(number, at(second), window=timedelta(seconds=window))
+        seen = [*((until or second, value) for until, value in seen), (None, number)]
+        within = [(until, value) for until, value in seen if until is None or until > second - window]
+        assert peak.peak == max(value for _, value in within)
+        lasted = [until for until, value in within if value == peak.peak]
+        assert peak.falls_at == (None if None in lasted else at(max(filter(None, lasted))))
+
+
+def test_a_peak_lasts_until_another_value_is_recorded() -> None:
+    peak, window = PeakWindow(), timedelta(seconds=20)
+    peak.record(10, at(0), window=window)
+    peak.record(1, at(300), window=window)
+    assert (peak.peak, peak.falls_at) == (10, at(300))
+    peak.record(1, at(319), window=window)
+    assert peak.peak == 10
+    peak.record(1, at(320), window=window)
+    assert (peak.peak, peak.falls_at) == (1, None)
