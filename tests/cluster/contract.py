@@ -6,7 +6,10 @@ from typing import Any
 
 Json = dict[str, Any]
 
-CONDITIONS = ("Ready", "Reconciling", "Stalled", "QueueReachable", "MetricsAvailable", "Scaled", "Paused", "RolledBack")
+CONDITIONS = (
+    *("Ready", "Reconciling", "Stalled", "QueueReachable", "MetricsAvailable", "Scaled", "Paused", "RolledBack"),
+    "VerbsAccepted",
+)
 PHASES = ("Healthy", "Progressing", "Paused", "Degraded", "RolledBack")
 NOT_OBSERVED = -1
 

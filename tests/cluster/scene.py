@@ -70,6 +70,12 @@ class Scene:
         """`kubectl patch crmintegration NAME --type merge -p '{"spec": ...}'`."""
         return await self.patch(f"{collection('crmintegrations', self.namespace)}/{name}", {"spec": spec})
 
+    async def annotate(self, name: str = "hubspot", **verbs: str | None) -> Json:
+        """`kubectl annotate crmi NAME crm.agoralia.app/VERB=VALUE --overwrite`; None removes one."""
+        annotations = {f"crm.agoralia.app/{verb}": value for verb, value in verbs.items()}
+        path = f"{collection('crmintegrations', self.namespace)}/{name}"
+        return await self.patch(path, {"metadata": {"annotations": annotations}})
+
     async def pause(self, name: str = "incident", **spec: Any) -> Json:
         return await self.put(a_pause(name, **spec))
 

@@ -5,6 +5,7 @@ from dev.cluster import Cluster
 LABEL = "crm-tests/pod"
 NEVER_READY = {LABEL: "never-ready"}
 CRASHING = {LABEL: "crashing"}
+MISCONFIGURED = {LABEL: "misconfigured"}
 
 _STAGE = """
 apiVersion: kwok.x-k8s.io/v1alpha1
@@ -60,7 +61,7 @@ def starting_pod(
     )
 
 
-_NEVER_READY, _CRASHING = "crm-tests-never-ready", "crm-tests-crashing"
+_NEVER_READY, _CRASHING, _MISCONFIGURED = (f"crm-tests-{what}" for what in ("never-ready", "crashing", "misconfigured"))
 _DOCUMENTS = "\n---\n".join(
     [
         starting_pod(_NEVER_READY, label=LABEL, value="never-ready", ready=False),
@@ -71,6 +72,13 @@ _DOCUMENTS = "\n---\n".join(
             ready=False,
             restarts=4,
             state="{waiting: {reason: CrashLoopBackOff, message: back-off restarting}}",
+        ),
+        starting_pod(
+            _MISCONFIGURED,
+            label=LABEL,
+            value="misconfigured",
+            ready=False,
+            state="{waiting: {reason: CreateContainerConfigError, message: configmap crm not found}}",
         ),
     ]
 )

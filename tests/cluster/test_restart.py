@@ -19,6 +19,7 @@ from tests.cluster.scene import (
     in_phase,
     is_paused,
     is_stable,
+    observed,
     replicas,
     rollout,
     size,
@@ -96,6 +97,25 @@ async def test_a_hold_goes_on_at_the_right_second_after_a_crash(mortal: Operator
         assert rollout(after)["stepStartTime"] == rollout(before)["stepStartTime"]
         now = await scene.deployment_until(replicas(2), "hubspot-canary")
         assert now["metadata"]["uid"] == canary["metadata"]["uid"]
+
+
+async def test_what_a_person_asked_for_is_done_once_whenever_the_operator_crashes(
+    mortal: OperatorProcess, scene: Scene
+) -> None:
+    steps = [{"weight": weight, "hold": "1h"} for weight in (25, 50, 75)]
+    with mortal:
+        await scene.settled(rollout={**HOLDING, "steps": steps})
+        await scene.change(workers=version(2))
+        await scene.until(lambda obj: in_phase("Canary")(obj) and "stepStartTime" in rollout(obj))
+        mortal.kill()
+        await scene.annotate(promote="step@1")
+        await asyncio.to_thread(mortal.start)
+        await crash_at(mortal, scene, lambda obj: rollout(obj).get("step") == 1)
+        # The first thing that the new process decides is that there is nothing to do.
+        await scene.change(scaling={"minReplicas": 4})
+        after = await scene.until(lambda obj: observed(obj) and obj["status"]["workers"]["desired"] == 4)
+        assert rollout(after)["step"] == 1
+        assert decisions(after).count("Advanced") == 1
 
 
 async def test_rollbacks_survive_a_crash(mortal: OperatorProcess, scene: Scene) -> None:

@@ -227,6 +227,43 @@ async def test_a_canary_that_crashes_is_taken_back_at_once(scene: Scene) -> None
 
 
 @pytest.mark.usefixtures("misbehaving_pods")
+async def test_a_version_that_cannot_start_is_taken_back_after_a_minute(scene: Scene) -> None:
+    """In the canary, and in a promotion without one; the deadline is far away."""
+    slow = {**HOLDING, "progressDeadline": "1h"}
+    names = ("with-canary", "straight")
+    await asyncio.gather(
+        scene.settled("with-canary", rollout=slow), scene.settled("straight", rollout={**slow, "steps": []})
+    )
+
+    async def taken_back(name: str) -> None:
+        await scene.change(name, workers=version(2, **stages.MISCONFIGURED))
+        seen = await scene.until(lambda obj: "failingSince" in rollout(obj), name)
+        assert cond(seen, "Reconciling")["reason"] == "WorkersNotStarting"
+        back = await scene.until(rolled_back, name, within=90)
+        assert "could not start for 1m: CreateContainerConfigError" in rollout(back)["reason"]
+        await scene.deployment_until(lambda obj: replicas(2)(obj) and image(obj).endswith(":1"), name)
+
+    await asyncio.gather(*(taken_back(name) for name in names))
+
+
+async def test_back_to_the_version_before_without_a_canary(scene: Scene) -> None:
+    await scene.settled(rollout=HOLDING)
+    await scene.change(workers=version(2))
+    await scene.until(in_phase("Canary"))
+    await scene.annotate(promote="full@1")
+    served = await scene.until(lambda obj: is_stable(obj) and len(rollout(obj)["goodRevisions"]) == 2)
+    assert "stoppedTime" in rollout(served)["goodRevisions"][0]
+    await scene.change(workers=version(1))
+    back = await scene.until(
+        lambda obj: is_stable(obj) and rollout(obj)["stableRevision"] != rollout(served)["stableRevision"]
+    )
+    assert "Canary" not in str(back["status"]["decisions"][-3:])
+    assert [item for item in decisions(back) if item != "Scaled"][-3:] == ["RolloutStarted", "Baking", "Completed"]
+    assert await scene.deployment("hubspot-canary") is None
+    await scene.deployment_until(lambda obj: replicas(2)(obj) and image(obj).endswith(":1"))
+
+
+@pytest.mark.usefixtures("misbehaving_pods")
 async def test_versions_that_never_get_ready_are_taken_back_at_the_deadline(scene: Scene) -> None:
     canary = {"steps": [{"weight": 50, "hold": "1s"}], "bake": "1s", "progressDeadline": "10s"}
     await asyncio.gather(

@@ -32,3 +32,8 @@ FIELD_MANAGER_STATUS = "crm-operator-status"
 
 #: Suffix of the canary Deployment's name.
 CANARY_SUFFIX = "-canary"
+
+
+def annotation(verb: str) -> str:
+    """The annotation by which a person asks for a verb: `crm.agoralia.app/promote`."""
+    return f"{GROUP}/{verb}"

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from crm_operator.api.names import LABEL_REVISION, LABEL_ROLE
+from crm_operator.api.names import LABEL_REVISION, LABEL_ROLE, annotation
 from crm_operator.api.v1alpha1 import (
     CrmIntegrationSpec,
     CrmIntegrationStatus,
@@ -19,6 +19,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
     SyncPauseSpec,
     SyncPauseStatus,
+    Verb,
 )
 from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache, key_of
@@ -141,6 +142,7 @@ class Observer:
             scaled_by=self._scaled_by(key),
             pauses=self.pauses(key, spec.provider, now),
             own_pause=self._own_pause(key, uid, status, now),
+            verbs=_verbs(integration),
             refused=refused,
         )
         return dataclasses.replace(world, load=self._loads.setdefault(key, LoadMemory()).notice(world))
@@ -352,6 +354,12 @@ def _scaler(autoscaler: Object) -> str:
     metadata = autoscaler["metadata"]
     makers = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
     return f"HorizontalPodAutoscaler {metadata['name']}" + (f" of {makers[0]}" if makers else "")
+
+
+def _verbs(integration: Object) -> dict[Verb, str]:
+    """The annotations by which people ask something of the rollout."""
+    annotations = integration["metadata"].get("annotations") or {}
+    return {verb: str(annotations[annotation(verb)]) for verb in Verb if annotation(verb) in annotations}
 
 
 def _account(integration: Object) -> tuple[str, str] | None:

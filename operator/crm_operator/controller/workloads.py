@@ -109,9 +109,7 @@ def pods_of(cache: Cache, key: Key, role: Role) -> list[Object]:
 def pod(item: Object, *, role: Role, worker: str | None) -> Pod:
     """One pod, seen through its worker container."""
     container = container_status(item, worker)
-    waiting = (container.get("state") or {}).get("waiting") or {}
-    # A worker that ended says so once more while it waits for its next start.
-    reason = waiting.get("reason")
+    stuck = container if _waits_for(container) is not None else _stuck_init(item)
     return Pod(
         name=item["metadata"]["name"],
         role=role,
@@ -119,10 +117,27 @@ def pod(item: Object, *, role: Role, worker: str | None) -> Pod:
         ready=_is_ready(item),
         terminating=item["metadata"].get("deletionTimestamp") is not None,
         started_at=started_at(item, worker),
-        restarts=int(container.get("restartCount") or 0),
-        waiting_reason=None if reason in (None, "ContainerCreating", "PodInitializing") else str(reason),
-        waiting_message=None if waiting.get("message") is None else str(waiting["message"])[:200],
+        restarts=int((stuck or container).get("restartCount") or 0),
+        waiting_reason=None if stuck is None else _waits_for(stuck),
+        waiting_message=None if stuck is None else _words(stuck),
     )
+
+
+def _waits_for(container: dict[str, Any]) -> str | None:
+    """Why a container does not run. None: it does, or is only being started."""
+    reason = ((container.get("state") or {}).get("waiting") or {}).get("reason")
+    return None if reason in (None, "ContainerCreating", "PodInitializing") else str(reason)
+
+
+def _words(container: dict[str, Any]) -> str | None:
+    message = ((container.get("state") or {}).get("waiting") or {}).get("message")
+    return None if message is None else str(message)[:200]
+
+
+def _stuck_init(item: Object) -> dict[str, Any] | None:
+    """The init container that keeps the worker from starting."""
+    statuses = (item.get("status") or {}).get("initContainerStatuses") or []
+    return next((entry for entry in statuses if _waits_for(entry) is not None), None)
 
 
 def serves(item: Object) -> bool:

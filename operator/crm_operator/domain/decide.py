@@ -45,7 +45,7 @@ def decide(world: World) -> Plan:
     allocation = conflict.yielded(world, allocation, paused=sync.paused)
     found = Findings(
         world=world,
-        rollout=move.rollout,
+        move=move,
         sync=sync,
         size=size,
         allocation=allocation,

@@ -14,6 +14,8 @@ _WARNINGS = frozenset(
         "QueueLost",
         "ScalingConflict",
         "WriteRefused",
+        "VerbIgnored",
+        "VerbRefused",
     }
 )
 

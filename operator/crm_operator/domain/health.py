@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crm_operator.api.duration import render
+from crm_operator.api.names import annotation
 from crm_operator.api.v1alpha1 import (
     AutomaticPauseState,
     Condition,
@@ -16,6 +17,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
     RolloutStatus,
     SyncState,
+    Verb,
 )
 from crm_operator.domain import conflict
 from crm_operator.domain.allocation import Allocation
@@ -23,6 +25,7 @@ from crm_operator.domain.conditions import set_condition
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.pause import Sync, reasons
 from crm_operator.domain.respond import Response, how_to_lift
+from crm_operator.domain.rollout import Move, verbs
 from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.scaling import Size
 from crm_operator.domain.world import OwnPause, TemplateRefused, Unknown, Workload, World
@@ -39,12 +42,17 @@ class Findings:
     """What a pass has decided, for the conditions to speak of."""
 
     world: World
-    rollout: RolloutStatus
+    move: Move
     sync: Sync
     size: Size
     allocation: Allocation
     verdicts: Sequence[Verdict]
     response: Response
+
+    @property
+    def rollout(self) -> RolloutStatus:
+        """The rollout's next state."""
+        return self.move.rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ def conditions(found: Findings) -> list[Condition]:
         ("Scaled", scaled(found)),
         ("Paused", paused(found)),
         ("RolledBack", rolled_back(found)),
+        ("VerbsAccepted", verbs_accepted(found)),
     ):
         result = set_condition(
             result,
@@ -260,8 +269,17 @@ def rolled_back(found: Findings) -> Says:
         "True",
         "RolledBack" if rollout.phase is RolloutPhase.ROLLED_BACK else "RollingBack",
         f"{rollout.failed_revision} was rolled back to {rollout.stable_revision}: {rollout.reason}. "
-        "It is not tried again until spec.workers.template changes",
+        f"It is not tried again until spec.workers.template changes or {annotation(Verb.RETRY)} is set",
     )
+
+
+def verbs_accepted(found: Findings) -> Says:
+    faults = list(verbs.faults(found.world))
+    if faults:
+        return Says("False", "InvalidValue", "; ".join(faults))
+    if not found.world.verbs:
+        return Says("True", "NothingAsked", "no annotation asks anything of the rollout")
+    return Says("True", "Accepted", "the annotations can be understood; status.verbs says what became of them")
 
 
 def _overdue(found: Findings) -> bool:

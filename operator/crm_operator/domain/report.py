@@ -13,6 +13,7 @@ from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Decision, QueueStatu
 from crm_operator.domain import guards, health, rate_limit
 from crm_operator.domain.health import Findings
 from crm_operator.domain.job_duration import job_duration
+from crm_operator.domain.rollout import verbs
 from crm_operator.domain.world import QueueReading
 
 LIVE_INTERVAL = timedelta(seconds=15)
@@ -44,6 +45,7 @@ def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationS
         scaling=_scaling(found),
         rollout=found.rollout,
         guards=guards.recorded(found.verdicts, world, found.response.answers),
+        verbs=verbs.merged(world.status.verbs, found.move.verbs),
         sync=found.sync.status,
         automatic_pause=found.response.pause,
         decisions=_append(world.status.decisions, decisions),
@@ -120,6 +122,7 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
         rollout,
         status.sync,
         status.automatic_pause,
+        [(v.name, v.value, v.result) for v in status.verbs],
         [(d.time.replace(microsecond=0), d.what, d.from_, d.to) for d in status.decisions],
         [(c.type, c.status, c.reason, c.observed_generation) for c in status.conditions],
         [(g.name, g.state, g.blame, g.stable_clear_time, g.answer) for g in status.guards],

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +218,8 @@ class World:
     pauses: tuple[Pause, ...] = ()
     #: The object that status.automaticPause names; ABSENT also when it names none.
     own_pause: OwnPause = OwnPause.ABSENT
+    #: The annotations by which people ask something of the rollout, as they are now.
+    verbs: Mapping[Verb, str] = field(default_factory=dict)
     #: A write of the pass before was refused by the API server (quota, admission, RBAC); its own words, shortened.
     refused: Unknown | None = None
 

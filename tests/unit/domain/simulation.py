@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.plan import (
@@ -70,6 +70,7 @@ class Simulation:
         self.blind = False  # the workers' metrics cannot be read
         self.pauses: tuple[Pause, ...] = ()  # of users
         self.made: dict[str, Pause | None] = {}  # SyncPauses that the operator made; None: lifted
+        self.verbs: dict[Verb, str] = {}
         self.lines: list[str] = []
         self.writes = 0
         self._serial = 0
@@ -86,6 +87,11 @@ class Simulation:
         self.generation += 1
         self._log(f"user ships {version}")
         return revision_of(template)
+
+    def ask(self, verb: Verb, value: str) -> None:
+        """An annotation, with a value that is new."""
+        self.verbs = {**self.verbs, verb: value}
+        self._log(f"user sets {verb} to {value}")
 
     def lose_queue(self) -> None:
         self.outage = True
@@ -175,6 +181,7 @@ class Simulation:
             evidence={"sync-errors": self._evidence()},
             pauses=self.pauses + tuple(pause for pause in self.made.values() if pause is not None),
             own_pause=self._own_pause(),
+            verbs=self.verbs,
         )
         return dataclasses.replace(world, load=self._load.notice(world))
 

@@ -129,6 +129,7 @@ def test_all_conditions_are_always_there() -> None:
         "Scaled",
         "Paused",
         "RolledBack",
+        "VerbsAccepted",
     ]
     for world in (steady(), a_canary_world(), a_world(status=CrmIntegrationStatus(), stable=None)):
         assert [c.type for c in status(world).conditions] == names

@@ -27,6 +27,7 @@ from crm_operator.api.v1alpha1.status import (
     Condition,
     CrmIntegrationStatus,
     Decision,
+    GoodRevision,
     GuardState,
     GuardStatus,
     Phase,
@@ -36,6 +37,9 @@ from crm_operator.api.v1alpha1.status import (
     ScalingStatus,
     SyncState,
     SyncStatus,
+    Verb,
+    VerbResult,
+    VerbStatus,
     WorkersStatus,
 )
 
@@ -49,6 +53,7 @@ __all__ = [
     "CrmIntegrationStatus",
     "Decision",
     "FromSecret",
+    "GoodRevision",
     "Guard",
     "GuardMetric",
     "GuardState",
@@ -77,6 +82,9 @@ __all__ = [
     "SyncState",
     "SyncStatus",
     "Threshold",
+    "Verb",
+    "VerbResult",
+    "VerbStatus",
     "Workers",
     "WorkersStatus",
 ]

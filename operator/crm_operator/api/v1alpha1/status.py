@@ -67,11 +67,28 @@ class AutomaticPauseState(StrEnum):
     LIFTED = "Lifted"
 
 
+class Verb(StrEnum):
+    """What a person may ask of a rollout, by an annotation of that name."""
+
+    ABORT = "abort"
+    RETRY = "retry"
+    PROMOTE = "promote"
+
+
+class VerbResult(StrEnum):
+    """What became of it. Ignored: there was nothing to do it to. Refused: the value makes no sense."""
+
+    DONE = "Done"
+    IGNORED = "Ignored"
+    REFUSED = "Refused"
+
+
 class Condition(ApiModel):
     """As in metav1.Condition."""
 
     type: Annotated[str, StringConstraints(max_length=63)] = Field(
-        description="Ready, Reconciling, Stalled, QueueReachable, MetricsAvailable, Scaled, Paused or RolledBack."
+        description="Ready, Reconciling, Stalled, QueueReachable, MetricsAvailable, Scaled, Paused, RolledBack "
+        "or VerbsAccepted."
     )
     status: Literal["True", "False", "Unknown"] = Field(
         description="True, False, or Unknown when it could not be found out."
@@ -127,6 +144,13 @@ class ScalingStatus(ApiModel):
     rate_limit_time: Timestamp | None = Field(default=None, description="When that share last changed.")
 
 
+class GoodRevision(ApiModel):
+    """A version that came to the end of its rollout and never failed since."""
+
+    revision: RevisionName = Field(description="Of the pod template.")
+    stopped_time: Timestamp | None = Field(default=None, description="When it stopped serving; absent while it serves.")
+
+
 class RolloutStatus(ApiModel):
     """The rollout's memory. Revisions are names of pod templates, see domain/revision.py."""
 
@@ -153,6 +177,15 @@ class RolloutStatus(ApiModel):
     )
     waiting_since: Timestamp | None = Field(
         default=None, description="Since when pods are awaited, for progressDeadline; absent while none are."
+    )
+    failing_since: Timestamp | None = Field(
+        default=None, description="Since when workers of the new version cannot start; absent while they can."
+    )
+    good_revisions: list[GoodRevision] = Field(
+        default=[],
+        max_length=5,
+        description="Versions that served well; a template that goes back to one within an hour skips the canary.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]},
     )
     steps_hash: Annotated[str, StringConstraints(max_length=32)] | None = Field(
         default=None, description="Digest of rollout.steps; edited steps start again."
@@ -220,6 +253,18 @@ class AutomaticPauseStatus(ApiModel):
     reason: Annotated[str, StringConstraints(max_length=200)] = Field(description="Its spec.reason.")
 
 
+class VerbStatus(ApiModel):
+    """The last value of one annotation that was answered; the same value is not answered again."""
+
+    name: Verb = Field(description="abort, retry or promote: the annotation crm.agoralia.app/NAME.")
+    value: Annotated[str, StringConstraints(max_length=64)] = Field(
+        description="The annotation's value; a digest of one that is not fit for a status."
+    )
+    time: Timestamp = Field(description="When it was answered.")
+    result: VerbResult = Field(description="Done, Ignored or Refused.")
+    message: Text | None = Field(default=None, description="The decision that it led to, or why there is none.")
+
+
 class Decision(ApiModel):
     """One thing the operator decided, newest last."""
 
@@ -246,6 +291,12 @@ class CrmIntegrationStatus(ApiModel):
     queue: QueueStatus | None = Field(default=None, description="Jobs in the queues.")
     scaling: ScalingStatus | None = Field(default=None, description="What the size rests on.")
     rollout: RolloutStatus | None = Field(default=None, description="The running or last rollout.")
+    verbs: list[VerbStatus] = Field(
+        description="What was asked by annotations, and what became of it.",
+        default=[],
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     guards: list[GuardStatus] = Field(
         description="Verdicts, one per guard.",
         default=[],

@@ -6,10 +6,11 @@ Nothing here asks whether it should be done; `machine` and `phases` do.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, RolloutStep
+from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, RolloutStep, VerbStatus
+from crm_operator.domain.rollout import history
 from crm_operator.domain.world import World
 
 
@@ -20,6 +21,7 @@ class Move:
     rollout: RolloutStatus
     decisions: tuple[Decision, ...] = ()
     look_again: datetime | None = None
+    verbs: tuple[VerbStatus, ...] = ()  # answered on this pass
 
 
 def steps_hash(steps: Sequence[RolloutStep]) -> str:
@@ -29,9 +31,17 @@ def steps_hash(steps: Sequence[RolloutStep]) -> str:
 
 
 def start(world: World, was: RolloutStatus, *, stable: str | None, why: str = "new template") -> Move:
-    """The spec's template is on trial, beside `stable`; without `stable` or steps in all workers at once."""
+    """The spec's template is on trial, beside `stable`.
+
+    In all workers at once without `stable` or steps, and when it is a good version that served a short time ago: what
+    is put back in an incident must not wait for a canary.
+    """
     steps = world.spec.rollout.steps
-    straight = stable is None or not steps
+    ago = history.stopped_ago(was, world.target, world.now)
+    if ago is not None:
+        seconds = timedelta(seconds=int(ago.total_seconds()))
+        why = f"back to a good version, which served until {render(seconds)} ago: no canary"
+    straight = stable is None or not steps or ago is not None
     phase = RolloutPhase.PROMOTING if straight else RolloutPhase.CANARY
     rollout = RolloutStatus(
         phase=phase,
@@ -98,6 +108,7 @@ def bake(world: World, was: RolloutStatus) -> Move:
                 "weight": 0,
                 "step_start_time": world.now,
                 "waiting_since": None,
+                "failing_since": None,
                 "reason": f"watching the new version for {render(world.spec.rollout.bake)}",
             }
         ),

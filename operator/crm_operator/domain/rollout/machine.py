@@ -9,11 +9,13 @@ the template of Deployment NAME.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crm_operator.api.v1alpha1 import GuardState, RolloutPhase, RolloutStatus
 from crm_operator.domain.guards import Verdict
-from crm_operator.domain.rollout import phases
-from crm_operator.domain.rollout.edges import Move, roll_back, settle, start
+from crm_operator.domain.rollout import history, phases, seen, verbs
+from crm_operator.domain.rollout.edges import Move, roll_back, settle, start, steps_hash
+from crm_operator.domain.rollout.verbs import Answer, Asked
 from crm_operator.domain.world import World
 
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
@@ -22,9 +24,41 @@ _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 def advance(world: World, verdicts: Sequence[Verdict]) -> Move:
     """One pass of the state machine."""
     was = world.status.rollout or _first_state(world)
-    if world.template is not None:
-        return _without_target(world, was, verdicts)
-    return _on_target(world, was) or _on_trial(world, was, verdicts)
+    move = _next(world, was, verdicts)
+    return replace(move, rollout=history.remembered(was, move.rollout, world.now))
+
+
+def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
+    asked = tuple(verbs.asked(world))
+    if (move := _damaged(world, was, verdicts)) is not None:
+        return _with_answers(world, move, asked, [])
+    if (move := _on_target(world, was)) is not None:
+        late = [(ask, answer) for ask in asked if (answer := _while_replaced(world, was, ask)) is not None]
+        return _with_answers(world, move, asked, late)
+    answers: list[tuple[Asked, Answer]] = []
+    for ask in asked:
+        if (answer := verbs.answer(world, was, ask)) is None:
+            continue
+        answers.append((ask, answer))
+        if answer.move is not None:
+            return _with_answers(world, answer.move, asked, answers)
+    return _with_answers(world, _by_itself(world, was, verdicts), asked, answers)
+
+
+def _with_answers(world: World, move: Move, asked: Sequence[Asked], answers: Sequence[tuple[Asked, Answer]]) -> Move:
+    """`move`, and what was answered beside it. What is left waits for the next pass, which sees the new state."""
+    told = [decision for ask, answer in answers for decision in verbs.told(world, ask, answer)]
+    left = len(answers) < len(asked) and world.template is None
+    return replace(
+        move,
+        decisions=(*move.decisions, *told),
+        verbs=tuple(verbs.recorded(world, ask, answer) for ask, answer in answers),
+        look_again=world.now if left else move.look_again,
+    )
+
+
+def _while_replaced(world: World, was: RolloutStatus, ask: Asked) -> Answer | None:
+    return verbs.answer(world, was, ask) if world.status.rollout is None else verbs.too_late(ask)
 
 
 def _first_state(world: World) -> RolloutStatus:
@@ -34,17 +68,20 @@ def _first_state(world: World) -> RolloutStatus:
     return RolloutStatus(phase=RolloutPhase.STABLE)
 
 
-def _without_target(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
-    """The spec's template cannot be used, so the running versions stay; damage is still stopped."""
-    if was.phase in _ON_TRIAL and (verdict := _blames_release(world, verdicts)) is not None:
-        return roll_back(world, was, verdict.message)
-    if was.phase is RolloutPhase.ROLLING_BACK:
-        return phases.rolling_back(world, was)
-    return Move(rollout=was)
+def _damaged(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move | None:
+    """A guard blames the release: nothing that anybody asks for comes before that, but a template to go to instead."""
+    if was.phase not in _ON_TRIAL or was.stable_revision is None:
+        return None
+    if world.template is None and world.target != was.candidate_revision:
+        return None
+    verdict = _blames_release(world, verdicts)
+    return None if verdict is None else roll_back(world, was, verdict.message)
 
 
 def _on_target(world: World, was: RolloutStatus) -> Move | None:
     """What a changed template does in each phase. None: the template is what the recorded state is about."""
+    if world.template is not None:
+        return None  # it cannot be used, so the running versions stay
     target = world.target
     if was.stable_revision is None and was.candidate_revision != target:
         return start(world, was, stable=None, why="first deployment")
@@ -57,7 +94,7 @@ def _on_target(world: World, was: RolloutStatus) -> Move | None:
             return settle(world, was, "Reverted", "the template is the stable one again")
         return start(world, was, stable=was.stable_revision)
     if target == was.candidate_revision:
-        return None
+        return _on_steps(world, was)
     if target == was.stable_revision:
         return settle(world, was, "Abandoned", "the template is the stable one again")
     if was.phase is RolloutPhase.BAKING:
@@ -67,13 +104,22 @@ def _on_target(world: World, was: RolloutStatus) -> Move | None:
     return start(world, was, stable=was.stable_revision, why="new template in mid-rollout")
 
 
-def _on_trial(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
+def _on_steps(world: World, was: RolloutStatus) -> Move | None:
+    if was.phase is not RolloutPhase.CANARY or was.steps_hash == steps_hash(world.spec.rollout.steps):
+        return None
+    return start(world, was, stable=was.stable_revision, why="rollout.steps were edited")
+
+
+def _by_itself(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
+    """Nobody asks for anything, and no guard blames the release."""
     match was.phase:
         case RolloutPhase.CANARY | RolloutPhase.PROMOTING | RolloutPhase.BAKING:
-            if (verdict := _blames_release(world, verdicts)) is not None and was.stable_revision is not None:
-                return roll_back(world, was, verdict.message)
-            if world.pauses:
-                return Move(rollout=was.model_copy(update={"step_start_time": None, "waiting_since": None}))
+            if world.template is not None:
+                return Move(rollout=was)
+            if seen.paused(world):
+                return Move(
+                    rollout=was.model_copy(update=dict.fromkeys(("step_start_time", "waiting_since", "failing_since")))
+                )
             if was.phase is RolloutPhase.CANARY:
                 return phases.canary(world, was, verdicts)
             if was.phase is RolloutPhase.PROMOTING:

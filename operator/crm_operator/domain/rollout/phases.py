@@ -13,29 +13,29 @@ from crm_operator.domain.world import World
 
 
 def canary(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
-    steps = world.spec.rollout.steps
-    if was.steps_hash != edges.steps_hash(steps):
-        return edges.start(world, was, stable=was.stable_revision, why="rollout.steps were edited")
-    if (failure := seen.start_failure(world)) is not None:
-        return edges.roll_back(world, was, failure)
     now = was.model_copy(update=seen.clocks(world, was, running=seen.canary_is_up(world, was)))
+    if (failure := seen.start_failure(world, now)) is not None:
+        return edges.roll_back(world, was, failure)
     if (late := seen.deadline(world, now)) is not None and world.now >= late:
         return edges.roll_back(world, was, seen.overdue(world, world.canary))
     for check in MAY_ADVANCE:
         objection = check(world, now, verdicts)
         if objection is not None:
             now = now.model_copy(update={"reason": objection.why})
-            return Move(rollout=now, look_again=_soonest(objection.until, late))
+            return Move(rollout=now, look_again=_soonest(world, objection.until, late, seen.given_up(now)))
     return edges.end_step(world, now)
 
 
 def promoting(world: World, was: RolloutStatus) -> Move:
     if not seen.promoted(world, was):
         now = was.model_copy(update=seen.clocks(world, was, running=False) | {"reason": rolling(world.stable)})
-        late = seen.deadline(world, now)
-        if late is not None and world.now >= late and was.stable_revision is not None:
+        if was.stable_revision is None:
+            return Move(rollout=now, look_again=_soonest(world, seen.deadline(world, now)))
+        if (failure := seen.start_failure(world, now)) is not None:
+            return edges.roll_back(world, was, failure)
+        if (late := seen.deadline(world, now)) is not None and world.now >= late:
             return edges.roll_back(world, was, seen.overdue(world, world.stable))
-        return Move(rollout=now, look_again=late if late is not None and late > world.now else None)
+        return Move(rollout=now, look_again=_soonest(world, late, seen.given_up(now)))
     if was.stable_revision is None or not world.spec.rollout.bake:
         why = "the new version runs in all workers"
         return edges.settle(world, was, "Completed", why, stable=was.candidate_revision)
@@ -79,5 +79,5 @@ def rolling_back(world: World, was: RolloutStatus) -> Move:
     return edges.restored(world, was)
 
 
-def _soonest(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)
+def _soonest(world: World, *times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None and time > world.now), default=None)

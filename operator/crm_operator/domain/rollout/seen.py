@@ -3,12 +3,37 @@
 from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import RolloutStatus
+from crm_operator.api.v1alpha1 import RolloutStatus, SyncState
 from crm_operator.domain.rollout.objections import pods_of, rolling
-from crm_operator.domain.world import Workload, World
+from crm_operator.domain.world import Pod, Workload, World
 
-#: Restarts of a canary worker that end the rollout: a version that cannot start needs no metric and no deadline.
+#: Restarts of a new worker that end the rollout: a version that cannot start needs no metric and no deadline.
 START_FAILURES = 3
+#: A version whose workers cannot start has this long to be put right: a ConfigMap may come a moment after the template.
+START_PATIENCE = timedelta(seconds=60)
+#: What the kubelet says of a worker that will not start by waiting. Not the pulling of images: a registry that is down
+#: is not the release's fault, and has until the deadline.
+CANNOT_START = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "InvalidImageName",
+        "PostStartHookError",
+        "PreCreateHookError",
+        "PreStartHookError",
+        "RunContainerError",
+        "StartError",
+    }
+)
+#: A stable worker that restarted within this time has trouble of its own.
+RECENT = timedelta(minutes=10)
+
+
+def paused(world: World) -> bool:
+    """No worker is meant to run: until a resume is recorded, Deployments of no pods prove nothing."""
+    was = world.status.sync
+    return bool(world.pauses) or (was is not None and was.state is not SyncState.RUNNING)
 
 
 def canary_is_up(world: World, was: RolloutStatus) -> bool:
@@ -30,22 +55,40 @@ def promoted(world: World, was: RolloutStatus) -> bool:
     return stable is not None and stable.revision == was.candidate_revision and stable.intact and stable.complete
 
 
-def start_failure(world: World) -> str | None:
-    """A canary worker that keeps dying, while stable's do not."""
-    worst = max(pods_of(world.canary), key=lambda pod: pod.restarts, default=None)
-    if worst is None or worst.restarts < START_FAILURES:
+def start_failure(world: World, now: RolloutStatus) -> str | None:
+    """Why the new version's workers will not start, while the stable version's do."""
+    new = _pods(world, now.candidate_revision)
+    if any(_fails(pod) or _keeps_restarting(world, pod) for pod in _pods(world, now.stable_revision)):
         return None
-    if any(pod.restarts >= START_FAILURES for pod in pods_of(world.stable)):
+    worst = max(new, key=lambda pod: pod.restarts, default=None)
+    if worst is not None and worst.restarts >= START_FAILURES:
+        why = f" ({worst.waiting_reason})" if worst.waiting_reason else ""
+        return f"worker {worst.name} of the new version restarted {worst.restarts} times{why}"
+    failing = next((pod for pod in new if _fails(pod)), None)
+    if failing is None or now.failing_since is None or world.now < now.failing_since + START_PATIENCE:
         return None
-    why = f" ({worst.waiting_reason})" if worst.waiting_reason else ""
-    return f"worker {worst.name} of the new version restarted {worst.restarts} times{why}"
+    words = f" ({failing.waiting_message})" if failing.waiting_message else ""
+    why = f"{failing.waiting_reason}{words}" if failing.waiting_reason else f"it ended {failing.restarts} times"
+    return f"worker {failing.name} of the new version could not start for {render(START_PATIENCE)}: {why}"
+
+
+def given_up(now: RolloutStatus) -> datetime | None:
+    """When a version that cannot start will have had its time. None: it can, as far as is known."""
+    return None if now.failing_since is None else now.failing_since + START_PATIENCE
 
 
 def clocks(world: World, was: RolloutStatus, *, running: bool) -> dict[str, datetime | None]:
-    """The hold's clock runs from the first time all pods are Ready; the deadline's while they are not."""
+    """The hold's clock runs from the first time all pods are Ready; the deadline's while they are not.
+
+    The clock of those that cannot start runs while there is one.
+    """
     if running:
-        return {"step_start_time": was.step_start_time or world.now, "waiting_since": None}
-    return {"waiting_since": was.waiting_since or world.now}
+        return {"step_start_time": was.step_start_time or world.now, "waiting_since": None, "failing_since": None}
+    fails = any(_fails(pod) for pod in _pods(world, was.candidate_revision))
+    return {
+        "waiting_since": was.waiting_since or world.now,
+        "failing_since": (was.failing_since or world.now) if fails else None,
+    }
 
 
 def deadline(world: World, now: RolloutStatus) -> datetime | None:
@@ -60,3 +103,20 @@ def overdue(world: World, workload: Workload | None) -> str:
     """What is said when that time has come."""
     limit = render(world.spec.rollout.progress_deadline)
     return f"no progress in {limit} (rollout.progressDeadline): {rolling(workload)}"
+
+
+def _pods(world: World, revision: str | None) -> list[Pod]:
+    """Of one version, in both Deployments: in a promotion old and new are in NAME."""
+    both = (*pods_of(world.stable), *pods_of(world.canary))
+    return [pod for pod in both if pod.revision == revision and not pod.terminating]
+
+
+def _fails(pod: Pod) -> bool:
+    """It cannot start; also for the moments in which a crashing worker runs."""
+    return pod.waiting_reason in CANNOT_START or (pod.restarts > 0 and not pod.ready)
+
+
+def _keeps_restarting(world: World, pod: Pod) -> bool:
+    """Of late: a stable worker that ended a few times in a month is sound."""
+    lately = pod.started_at is not None and world.now - pod.started_at < RECENT
+    return pod.restarts >= START_FAILURES and lately
