@@ -1,9 +1,7 @@
 """The queue hub against a real Redis and real Dramatiq messages: what is counted, and what is news."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
@@ -168,47 +166,6 @@ async def test_many_integrations_on_one_broker_share_a_connection(redis_server: 
                 desk.hub.forget(key)
             await eventually(lambda: len(client.client_list()), is_so=lambda n: n == 1, step=lambda: asyncio.sleep(0))
     assert isinstance(desk.hub.view(keys[0]).latest, Unknown)
-
-
-async def test_integrations_cost_commands_but_no_round_trips(redis_server: RedisServer) -> None:
-    """Two hundred integrations with work in all states, over five ticks, against ten."""
-    with redis_server.client() as client:
-        client.zadd("test:__heartbeats__", {"dead": 1})
-        for n in range(200):
-            body = b'{"message_timestamp": 1700000000000, "options": {"eta": 4000000000000}}'
-            client.rpush(f"test:q{n}", "waits")
-            client.hset(f"test:q{n}.msgs", mapping={"waits": body, "runs": body})
-            client.hset(f"test:q{n}.DQ.msgs", "later", body)
-    few, many = await _cost(redis_server, 10), await _cost(redis_server, 200)
-    assert few.commands <= 5 * 10 * 6 + 10
-    assert many.commands <= 5 * 200 * 6 + 10, "four counts and both ends of the list, per integration and tick"
-    assert many.exchanges <= few.exchanges + 5 * 2 * 2, "two hundred queues are asked in two parts"
-
-
-@dataclass(frozen=True)
-class Cost:
-    commands: int
-    exchanges: int  # at least: how often the server read from a socket
-
-
-async def _cost(server: RedisServer, integrations: int) -> Cost:
-    """Of five ticks of a settled hub."""
-    desk = Desk(interval=30, timeout=3)
-    keys = [Key("crm", f"i{n}") for n in range(integrations)]
-    for n, key in enumerate(keys):
-        desk.hub.watch(key, a_source(server, f"q{n}"))
-    async with running(desk.hub):
-        await desk.reading(keys[0])  # the first one fetches messages and delays
-        with server.client() as client:
-            before: Any = client.info("stats")
-            for _ in range(5):
-                reading = await desk.reading(keys[-1])
-            after: Any = client.info("stats")
-        assert (reading.waiting, reading.running, reading.delayed) == (1, 1, 1)
-    return Cost(
-        after["total_commands_processed"] - before["total_commands_processed"],
-        after["total_reads_processed"] - before["total_reads_processed"],
-    )
 
 
 async def test_a_source_that_cannot_be_had_is_passed_on(redis_server: RedisServer) -> None:

@@ -1,9 +1,13 @@
-"""One broker and everybody who watches queues on it: one task, one reader, one batch of questions per tick."""
+"""One broker and everybody who watches queues on it: one task, one reader, one batch of questions per tick.
+
+Whoever is new is read at once, and nobody else with it: a thousand integrations that arrive one by one must not make
+each other be read again and again.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from crm_operator.domain.key import Key
@@ -19,7 +23,8 @@ log = logging.getLogger(__name__)
 
 #: A broker that failed this often in a row is asked at half the pace.
 _OFTEN = 5
-#: Requests to read at once are gathered this long, in seconds: a thousand new integrations cost few ticks.
+#: Requests to read at once are gathered this long, in seconds, or as long as the last reading took if that is longer:
+#: a thousand new integrations cost few readings.
 _GATHER = 0.05
 
 
@@ -28,12 +33,14 @@ class Watcher:
     """One integration on this broker."""
 
     key: Key
-    source: QueueSource
+    source: QueueSource  # another one of the same queues may take its place
     history: QueueHistory
+    #: The reader's generation at the newest reading; None: there is none.
+    generation: int | None = None
+    queues: tuple[QueueId, ...] = field(init=False)
 
-    @property
-    def queues(self) -> list[QueueId]:
-        return [QueueId(self.source.namespace, name) for name in self.source.names]
+    def __post_init__(self) -> None:
+        self.queues = tuple(QueueId(self.source.namespace, name) for name in self.source.names)
 
 
 class Broker:
@@ -56,17 +63,19 @@ class Broker:
         self._reader = reader
         self._failure: Failure | None = None
         self._failures = 0
-        self._generation = 0
+        self._new: dict[Key, Watcher] = {}  # not read yet
+        self._took = 0.0  # seconds, the last reading
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
 
     def add(self, watcher: Watcher) -> None:
         """Read it at once."""
-        self.watchers[watcher.key] = watcher
+        self.watchers[watcher.key] = self._new[watcher.key] = watcher
         self._wake.set()
 
     def remove(self, key: Key) -> None:
         self.watchers.pop(key, None)
+        self._new.pop(key, None)
         self._wake.set()
 
     async def refresh(self) -> None:
@@ -83,11 +92,14 @@ class Broker:
         try:
             while self.watchers:
                 await self._pause(until=due)
-                if self.watchers:
+                if self._waiting or loop.time() >= due:
                     due = loop.time() + self._interval
-                    await self._tick()
+                    self._reader.keep({queue for watcher in self.watchers.values() for queue in watcher.queues})
+                    await self._tick(self.watchers)
                     if self._failures > _OFTEN:
                         due += self._interval
+                elif self._new:
+                    await self._tick(self._new)
         finally:
             self._release(self._waiting)
             await self._reader.close()
@@ -96,32 +108,35 @@ class Broker:
         try:
             async with asyncio.timeout_at(until):
                 await self._wake.wait()
-                await asyncio.sleep(_GATHER)
+                await asyncio.sleep(max(_GATHER, self._took))
         except TimeoutError:
             pass  # the usual end: the tick is due
         self._wake.clear()
 
-    async def _tick(self) -> None:
+    async def _tick(self, of: Mapping[Key, Watcher]) -> None:
         waiting, self._waiting = self._waiting, []
-        watchers = list(self.watchers.values())
-        queues = list(dict.fromkeys(queue for watcher in watchers for queue in watcher.queues))
+        watchers = list(of.values())
+        self._new = {}
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            found = await self._read(queues)
+            found = await self._read(watchers)
         except BrokerUnread as error:
             self._say(error.failure)
             for watcher in watchers:
                 self._record(watcher, self._unknown(watcher, error.failure), after_gap=True)
         else:
             self._say(None)
-            after_gap = self._generation != self._reader.generation
-            self._generation = self._reader.generation
-            now = self._clock()
+            generation, now = self._reader.generation, self._clock()
             for watcher in watchers:
+                after_gap, watcher.generation = watcher.generation != generation, generation
                 self._record(watcher, self._reading(watcher, found, now), after_gap=after_gap)
+        self._took = loop.time() - began
         self._release(waiting)
 
-    async def _read(self, queues: list[QueueId]) -> dict[QueueId, QueueCounts | Failure]:
+    async def _read(self, watchers: Iterable[Watcher]) -> dict[QueueId, QueueCounts | Failure]:
         """A connection that was cut since the last tick is made again at once; the cut still counts as a gap."""
+        queues = list(dict.fromkeys(queue for watcher in watchers for queue in watcher.queues))
         try:
             return await self._reader.read(queues)
         except BrokerUnread as error:

@@ -32,6 +32,9 @@ from crm_operator.sources.queues.reader import BrokerUnread
 
 Command = tuple[str | int | bytes, ...]
 
+#: Answers read in a row before others have their turn: some milliseconds.
+_TURN = 250
+
 
 class _PinnedTls(SSLConnection):
     """TLS to an address that was looked up and checked before, with the certificate checked against the name."""
@@ -58,11 +61,19 @@ class BrokerConnection:
 
         Raises BrokerUnread when the connection itself does not serve; it is closed then.
         """
+        return await self.ask_packed(self.pack(commands), len(commands))
+
+    def pack(self, commands: Sequence[Command]) -> bytes:
+        """What `ask_packed` sends for them: worth keeping when the same is asked every second."""
+        return b"".join(self._link.pack_commands(commands))
+
+    async def ask_packed(self, request: bytes, count: int) -> list[Any]:
+        """As `ask`, for `count` commands that are packed already."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._connect()
-                await self._link.send_packed_command(self._link.pack_commands(commands), check_health=False)
-                return [await self._answer() for _ in commands]
+                await self._link.send_packed_command(request, check_health=False)
+                return await self._answers(count)
         except READ_ERRORS as error:
             await self.close()
             failure = failure_of(error)
@@ -72,6 +83,14 @@ class BrokerConnection:
         except asyncio.CancelledError:
             await self.close()
             raise
+
+    async def _answers(self, count: int) -> list[Any]:
+        found: list[Any] = []
+        for number in range(1, count + 1):
+            found.append(await self._answer())
+            if number % _TURN == 0:
+                await asyncio.sleep(0)  # what has arrived is read without a wait, and others wait for their turn
+        return found
 
     async def _answer(self) -> Any:
         try:

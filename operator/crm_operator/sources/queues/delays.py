@@ -8,8 +8,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from crm_operator.sources.queues.connection import BrokerConnection
+from crm_operator.sources.queues.connection import BrokerConnection, Command
 from crm_operator.sources.queues.failure import GARBLED, Failure
 from crm_operator.sources.queues.layout import QueueId, eta_of
 
@@ -19,6 +20,8 @@ START_DELAY = timedelta(seconds=10)
 _BUDGET, _BUDGET_BYTES = 10_000, 8 * 1024 * 1024
 #: One exchange asks for about so many messages, or bytes, judged by the messages before.
 _PAGE, _PAGE_FIRST, _PAGE_BYTES = 500, 20, 512 * 1024
+#: ... of one queue, and about so many of all together. Of a queue not seen before, a message is taken to be so large.
+_EXCHANGE, _EXCHANGE_BYTES, _MESSAGE_BYTES = 2000, 2 * 1024 * 1024, 1024
 #: A short delay queue is read again after this time even if its length stayed, a long one not before.
 _AGAIN_SHORT, _AGAIN_LONG, _SHORT = timedelta(seconds=5), timedelta(seconds=15), 1000
 
@@ -61,6 +64,30 @@ class _Sweep:
         if seen < length:
             return math.ceil(due * length / seen) if due else 0
         return max(0, due - (seen - length))
+
+    def command(self, queue: QueueId) -> Command:
+        """What reads its next page."""
+        return ("HSCAN", queue.delayed, self.cursor, "COUNT", self.page)
+
+    def take(self, answer: Any) -> Failure | None:
+        """The page as the broker gave it; why it is none."""
+        # A hash that is resized meanwhile may give a message twice: one job too many until the next sweep.
+        match answer:
+            case [bytes(cursor), [*pairs]]:
+                self.cursor = cursor
+                self.etas += [eta_of(body) for body in pairs[1::2]]
+                self.size += sum(len(part) for part in pairs if isinstance(part, bytes))
+                return None
+            case Failure():
+                return answer
+            case _:
+                return GARBLED
+
+    @property
+    def page_bytes(self) -> int:
+        """About the size of the next page."""
+        each = self.size // len(self.etas) if self.etas else _MESSAGE_BYTES
+        return self.page * each
 
     @property
     def page(self) -> int:
@@ -111,36 +138,39 @@ class Delays:
         self, connection: BrokerConnection, queues: list[QueueId], lengths: dict[QueueId, int]
     ) -> dict[QueueId, Failure]:
         """Go on with each queue's sweep, or begin one, as far as the tick's budget allows."""
-        budget, budget_bytes = _BUDGET, _BUDGET_BYTES
         failed: dict[QueueId, Failure] = {}
-        for queue in queues:
-            while budget > 0 and budget_bytes > 0:
-                sweep = self._present.setdefault(queue, _Sweep(lengths[queue]))
+        budget, budget_bytes = _BUDGET, _BUDGET_BYTES
+        rest = list(queues)
+        while rest and budget > 0 and budget_bytes > 0:
+            pages = self._next_pages(rest, lengths, budget)
+            answers = await connection.ask([sweep.command(queue) for queue, sweep in pages])
+            for (queue, sweep), answer in zip(pages, answers, strict=True):
                 seen, size = len(sweep.etas), sweep.size
-                failure = await _read_page(connection, queue, sweep)
+                failure = sweep.take(answer)
                 budget -= max(1, len(sweep.etas) - seen)
                 budget_bytes -= sweep.size - size
                 if failure is not None:
                     failed[queue] = failure
                     del self._present[queue]
-                    break
-                if sweep.cursor == b"0":
+                elif sweep.cursor == b"0":
                     sweep.ended = self._clock()
                     self._last[queue] = self._present.pop(queue)
-                    break
+            ended = {queue for queue, _ in pages if queue not in self._present}
+            rest = [queue for queue in rest if queue not in ended]
         return failed
 
-
-async def _read_page(connection: BrokerConnection, queue: QueueId, sweep: _Sweep) -> Failure | None:
-    # A hash that is resized meanwhile may give a message twice: one job too many until the next sweep.
-    [answer] = await connection.ask([("HSCAN", queue.delayed, sweep.cursor, "COUNT", sweep.page)])
-    match answer:
-        case [bytes(cursor), [*pairs]]:
-            sweep.cursor = cursor
-            sweep.etas += [eta_of(body) for body in pairs[1::2]]
-            sweep.size += sum(len(part) for part in pairs if isinstance(part, bytes))
-            return None
-        case Failure():
-            return answer
-        case _:
-            return GARBLED
+    def _next_pages(
+        self, queues: list[QueueId], lengths: dict[QueueId, int], budget: int
+    ) -> list[tuple[QueueId, _Sweep]]:
+        """The next page of as many queues as one exchange may ask for; at least of one."""
+        pages: list[tuple[QueueId, _Sweep]] = []
+        count = size = 0
+        for queue in queues:
+            sweep = self._present.get(queue) or _Sweep(lengths[queue])
+            count += sweep.page
+            size += sweep.page_bytes
+            if pages and (count > min(budget, _EXCHANGE) or size > _EXCHANGE_BYTES):
+                break
+            self._present[queue] = sweep
+            pages.append((queue, sweep))
+        return pages

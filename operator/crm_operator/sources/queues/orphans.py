@@ -30,8 +30,10 @@ class Orphans:
     async def count(
         self, connection: BrokerConnection, running: Mapping[QueueId, int], now: datetime
     ) -> dict[QueueId, int | Failure]:
-        """How many of each queue's `running` jobs (> 0) are held by the dead; a moment old where others came first."""
-        self._found = {queue: found for queue, found in self._found.items() if queue in running}
+        """How many of each queue's `running` jobs (>= 0) are held by the dead; a moment old where others came first."""
+        for queue in [queue for queue, jobs in running.items() if not jobs]:
+            self._found.pop(queue, None)
+        running = {queue: jobs for queue, jobs in running.items() if jobs}
         due = [queue for queue in running if queue not in self._found or now - self._found[queue][0] >= _INTERVAL]
         due.sort(key=lambda queue: (queue in self._found, self._found.get(queue, (now, 0))[0]))
         failed = await self._look(connection, due, now) if due else {}
@@ -39,6 +41,11 @@ class Orphans:
             queue: failed.get(queue) or min(self._found.get(queue, (now, 0))[1], most)
             for queue, most in running.items()
         }
+
+    def keep(self, queues: set[QueueId]) -> None:
+        """Forget all others."""
+        for queue in [queue for queue in self._found if queue not in queues]:
+            del self._found[queue]
 
     async def _look(self, connection: BrokerConnection, queues: list[QueueId], now: datetime) -> dict[QueueId, Failure]:
         namespaces = list(dict.fromkeys(queue.namespace for queue in queues))

@@ -59,6 +59,9 @@ class RabbitReader:
             depths |= depths_of(await self._client.get(f"{self._path}?{_query(pattern)}"))
         return {queue: counts_of(queue.name, depths) for queue in queues}
 
+    def keep(self, queues: Collection[QueueId]) -> None:
+        """Nothing is remembered."""
+
     async def close(self) -> None:
         await self._client.close()
 

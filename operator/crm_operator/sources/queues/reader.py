@@ -40,5 +40,8 @@ class Reader(Protocol):
     async def read(self, queues: Collection[QueueId]) -> dict[QueueId, QueueCounts | Failure]:
         """All `queues`, each with its counts or its own failure. Raises BrokerUnread if the broker does not serve."""
 
+    def keep(self, queues: Collection[QueueId]) -> None:
+        """Nobody asks for others any more: what is remembered of them may go."""
+
     async def close(self) -> None:
         """Does not wait for a peer that is stuck."""

@@ -33,5 +33,8 @@ class RedisReader:
     async def read(self, queues: Collection[QueueId]) -> dict[QueueId, QueueCounts | Failure]:
         return await self._reader.read(self._connection, queues)
 
+    def keep(self, queues: Collection[QueueId]) -> None:
+        self._reader.keep(set(queues))
+
     async def close(self) -> None:
         await self._connection.close()
