@@ -22,6 +22,7 @@ from crm_operator.controller.health import Health
 from crm_operator.controller.kube import Kube
 from crm_operator.controller.lease import EXIT_LOST, Lease, LeaseLost
 from crm_operator.controller.loop import Reconciler
+from crm_operator.controller.metric_sources import Hubs
 from crm_operator.controller.observe import Observer
 from crm_operator.controller.pauses import PauseReconciler
 from crm_operator.controller.resync import Resync
@@ -35,7 +36,9 @@ from crm_operator.controller.workloads import Ledger
 from crm_operator.controller.workqueue import WorkQueue
 from crm_operator.domain.key import Key
 from crm_operator.sources.address import AddressPolicy
+from crm_operator.sources.backend import backend_hub
 from crm_operator.sources.pods import PodHub
+from crm_operator.sources.polling import Surroundings
 from crm_operator.sources.queues import QueueHub
 
 log = logging.getLogger(__name__)
@@ -86,6 +89,7 @@ class Program:
         policy = AddressPolicy(options.allow_hosts, deny=(urlsplit(kube.server).hostname or "",))
         self._queues = QueueHub(policy=policy, on_change=self._queue.add, clock=utc_now)
         self._pods = PodHub(on_change=self._queue.add, clock=utc_now)
+        self._backends = backend_hub(Surroundings(policy=policy, on_change=self._queue.add, clock=utc_now))
         self._lease = self._make_lease()
         self._pauses = PauseReconciler(kube=kube, cache=self._cache, clock=utc_now, enqueue=self._queue.add)
         self._reconciler = self._make_reconciler()
@@ -141,6 +145,7 @@ class Program:
         await self._resync.first()
         group.create_task(self._queues.run(), name="queues")
         group.create_task(self._pods.run(), name="pods")
+        group.create_task(self._backends.run(), name="backends")
         self._workers = [
             group.create_task(self._queue.run(self._reconciler.reconcile), name="work queue"),
             group.create_task(self._pause_queue.run(self._pauses.reconcile), name="pause queue"),
@@ -208,8 +213,7 @@ class Program:
                 revisions=revisions,
                 templates=templates,
                 secrets=Secrets(self._kube, utc_now),
-                queues=self._queues,
-                pods=self._pods,
+                hubs=Hubs(queues=self._queues, pods=self._pods, backends=self._backends),
                 clock=utc_now,
             ),
             applier=Applier(

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.cluster
 Json = dict[str, Any]
 
 PODS = {"pods": {"port": 9191}}
+BACKEND = {"backend": {"url": "http://api:8000/crm/metrics"}}
+CA = {"secretKeyRef": {"name": "ca", "key": "ca.crt"}}
 POD_GUARD: Json = {"metric": {"from": "pods", "name": "crm_sync_errors_total"}, "reduce": "Increase", "window": "5m"}
 MANY_LETTERS = "a" * 600
 
@@ -420,9 +422,51 @@ WRONG = [
     ),
     wrong(
         "unknown origin",
-        an_integration(guards=[a_guard(metric={"from": "prometheus", "name": "x"})]),
+        an_integration(guards=[a_guard(metric={"from": "datadog", "name": "x"})]),
         "spec.guards[0].metric.from",
-        'Unsupported value: "prometheus": supported values: "pods", "queue"',
+        'Unsupported value: "datadog": supported values: "pods", "backend", "queue"',
+    ),
+    wrong(
+        "quantile of a backend",
+        an_integration(
+            metrics=BACKEND,
+            guards=[a_guard(metric={"from": "backend", "name": "x", "quantile": 0.5}, reduce="Quantile", window="5m")],
+        ),
+        "spec.guards[0].reduce",
+        "a JSON endpoint has no histograms, so Quantile does not work; read it from pods, "
+        "or a quantile of its own with reduce: Last",
+    ),
+    wrong(
+        "backend without metrics",
+        an_integration(metrics=PODS, guards=[a_guard(metric={"from": "backend", "name": "x"})]),
+        "spec.guards",
+        "a guard reads from backend, but metrics.backend is not set; "
+        "add it, e.g. metrics: {backend: {url: 'http://api:8000/crm/metrics'}}",
+    ),
+    wrong(
+        "backend without URL",
+        an_integration(metrics={"backend": {}}),
+        "spec.metrics.backend",
+        "url and urlFrom are both missing; give exactly one of them",
+    ),
+    wrong(
+        "backend with a password",
+        an_integration(metrics={"backend": {"url": "http://me:pw@api/metrics"}}),
+        "spec.metrics.backend.url",
+        "must be http://HOST:PORT/PATH or https://..., a query is allowed; "
+        "a URL with a user or password belongs in a Secret, see urlFrom",
+    ),
+    wrong(
+        "backend with TLS for nothing",
+        an_integration(metrics={"backend": {"url": "http://api/metrics", "tls": {"caFrom": CA}}}),
+        "spec.metrics.backend.tls",
+        "tls is given, but url does not ask for TLS; write https://, or remove tls",
+    ),
+    wrong(
+        "backend with a root of another language",
+        an_integration(metrics={"backend": {"url": "http://api/metrics", "root": "$.metrics[0]"}}),
+        "spec.metrics.backend.root",
+        "must be the way to the object with the numbers: names of letters, digits, _ and -, with dots between",
     ),
     wrong(
         "metric with labels",
@@ -512,6 +556,12 @@ DURATIONS = [
     (lambda d: an_integration(rollout={"progressDeadline": d}), "spec.rollout.progressDeadline", "10s", "24h"),
     (lambda d: an_integration(metrics={"pods": {"interval": d}}), "spec.metrics.pods.interval", "1s", "5m"),
     (
+        lambda d: an_integration(metrics={"backend": {"url": "http://api/", "interval": d}}),
+        "spec.metrics.backend.interval",
+        "1s",
+        "5m",
+    ),
+    (
         lambda d: an_integration(metrics=PODS, guards=[a_guard(**POD_GUARD | {"window": d})]),
         "spec.guards[0].window",
         "5s",
@@ -560,6 +610,25 @@ GOOD = [
             ],
         ),
         id="guards of all kinds",
+    ),
+    pytest.param(
+        an_integration(
+            metrics={
+                "backend": {
+                    "url": "https://api.agoralia.app/crm/metrics?provider=hubspot",
+                    "tokenFrom": {"secretKeyRef": {"name": "api", "key": "token"}},
+                    "tls": {"caFrom": CA},
+                    "root": "data.metrics",
+                    "interval": "10s",
+                }
+            },
+            guards=[a_guard(metric={"from": "backend", "name": "failed_syncs"}, reduce="Rate", window="5m")],
+        ),
+        id="a backend",
+    ),
+    pytest.param(
+        an_integration(metrics={"backend": {"urlFrom": {"secretKeyRef": {"name": "a", "key": "u"}}, "root": ""}}),
+        id="a backend's URL from a Secret",
     ),
     pytest.param(
         an_integration(queue={"names": ["q"], "urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}),

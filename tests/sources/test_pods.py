@@ -2,8 +2,7 @@
 
 import asyncio
 import dataclasses
-import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,11 +17,11 @@ from crm_operator.domain.key import Key
 from crm_operator.domain.world import JobsDone, JobTime, Reading, Unknown
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
 from tests.sources.conftest import Changes, now, running
+from tests.sources.misbehaving import FAULTS, Handler, answers, hang
 from tests.unit.domain.fleet import a_guard
 
 KEY = Key("crm", "hubspot")
 ERRORS = "crm_sync_errors_total"
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class FakePod:
@@ -210,64 +209,10 @@ async def test_a_declared_metric_is_zero_and_an_undeclared_one_is_unknown() -> N
         assert yard.hub.health(KEY) is None, "the pod can be read"
 
 
-def answers(**kwargs: Any) -> Handler:
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(**kwargs)
-
-    return handler
-
-
-async def hang(request: web.BaseRequest) -> web.StreamResponse:
-    await asyncio.Event().wait()
-    raise AssertionError
-
-
-async def drip(request: web.BaseRequest) -> web.StreamResponse:
-    response = web.StreamResponse()
-    await response.prepare(request)
-    while True:
-        await response.write(b"#")
-        await asyncio.sleep(0.02)
-
-
-async def flood(request: web.BaseRequest) -> web.StreamResponse:
-    response = web.StreamResponse()
-    await response.prepare(request)
-    for _ in range(10_000):
-        await response.write(b"# " + b"x" * 1022)
-    return response
-
-
-async def cut(request: web.BaseRequest) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Length": "1000"})
-    await response.prepare(request)
-    await response.write(f"{ERRORS} 1".encode())
-    assert request.transport is not None
-    request.transport.abort()
-    return response
-
-
-@pytest.mark.parametrize(
-    ("handler", "reason"),
-    [
-        pytest.param(hang, "Timeout", id="it hangs"),
-        pytest.param(drip, "Timeout", id="it drips"),
-        pytest.param(flood, "TooLarge", id="it floods"),
-        pytest.param(cut, "ProtocolError", id="it is cut off"),
-        pytest.param(answers(status=500, text=f"{ERRORS} 99\n"), "HttpStatus", id="it fails"),
-        pytest.param(answers(status=302, headers={"Location": "/metrics"}), "Redirected", id="it redirects"),
-        pytest.param(answers(body=b"x" * 10_000_000), "TooLarge", id="it sends 10 MB"),
-        pytest.param(
-            answers(body=gzip.compress(b"x 1\n"), headers={"Content-Encoding": "gzip"}),
-            "EncodingRefused",
-            id="it compresses",
-        ),
-        pytest.param(answers(text=f"{ERRORS} 1"), "MetricsInvalid", id="its last line has no end"),
-    ],
-)
-async def test_a_pod_that_misbehaves_is_unknown_and_spoils_no_other(handler: Handler, reason: str) -> None:
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_pod_that_misbehaves_is_unknown_and_spoils_no_other(fault: str) -> None:
     bad, good = FakePod("127.0.0.2", revision="new"), FakePod("127.0.0.3", age=timedelta(seconds=5))
-    bad.handler = handler
+    bad.handler, reason = FAULTS[fault]
     good.says(**{ERRORS: 3})
     async with served(bad, good) as yard:
         health = await yard.when_unhealthy()
@@ -291,6 +236,7 @@ async def test_a_pod_that_misbehaves_is_unknown_and_spoils_no_other(handler: Han
         pytest.param(f"{ERRORS} +Inf\n", "MetricInvalid", id="infinity"),
         pytest.param(f'{ERRORS}{{a="\ud800"}} 5\n', "MetricInvalid", id="no UTF-8"),
         pytest.param("", "MetricMissing", id="an empty answer"),
+        pytest.param(f"{ERRORS} 1", "MetricsInvalid", id="its last line has no end"),
     ],
 )
 async def test_nonsense_is_never_a_value(text: str, reason: str) -> None:

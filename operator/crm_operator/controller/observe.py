@@ -5,27 +5,22 @@ neither has: a template's verdict by dry run, a stored template, a Secret's key.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 
-from crm_operator.api.names import LABEL_REVISION, LABEL_ROLE, annotation
+from crm_operator.api.names import annotation
 from crm_operator.api.v1alpha1 import (
     CrmIntegrationSpec,
     CrmIntegrationStatus,
-    Guard,
-    GuardMetric,
-    MetricOrigin,
-    Reduce,
-    RolloutPhase,
     SyncPauseSpec,
     SyncPauseStatus,
     Verb,
 )
 from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache, key_of
-from crm_operator.controller.kube import CRMINTEGRATIONS, PODS, SYNCPAUSES, Object
+from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Object
+from crm_operator.controller.metric_sources import Hubs, MetricSources
 from crm_operator.controller.render import (
-    TemplateError,
     deployment,
     deployment_name,
     fingerprint,
@@ -37,42 +32,22 @@ from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.secrets import Secrets
 from crm_operator.controller.templates import TemplateChecks
 from crm_operator.controller.workloads import Ledger
-from crm_operator.domain.default_guards import guards_of
-from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW
 from crm_operator.domain.key import Key
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.pause import effective, matches
 from crm_operator.domain.plan import ROLES, Role
-from crm_operator.domain.rate_limit import HITS_METRIC, PACE
-from crm_operator.domain.reductions import metric_names, needs_levels
 from crm_operator.domain.revision import revision_of
 from crm_operator.domain.world import (
-    Evidence,
     OwnPause,
     Pause,
     QueueReading,
-    Reading,
     Template,
     Unknown,
     Workload,
     World,
 )
-from crm_operator.sources.pods import PodHub, PodSource, PodTarget
-from crm_operator.sources.queues import QueueHub, QueueSource
+from crm_operator.sources.queues import QueueSource
 from crm_operator.sources.secret import Secret
-
-#: Workers are scraped this often while a version is on trial: seconds of a bad version are jobs done wrong.
-TRIAL_INTERVAL = timedelta(seconds=1)
-#: ... and this often while it fails and nobody can be blamed yet.
-BLAME_INTERVAL = timedelta(milliseconds=250)
-_ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
-#: How the refusals of the provider are read.
-_HITS = Guard(
-    name="rate-limit-hits",
-    metric=GuardMetric(from_=MetricOrigin.PODS, name=HITS_METRIC),
-    reduce=Reduce.INCREASE,
-    window=PACE,
-)
 
 
 class Observer:
@@ -86,8 +61,7 @@ class Observer:
         revisions: Revisions,
         templates: TemplateChecks,
         secrets: Secrets,
-        queues: QueueHub,
-        pods: PodHub,
+        hubs: Hubs,
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
@@ -95,8 +69,9 @@ class Observer:
         self._revisions = revisions
         self._templates = templates
         self._secrets = secrets
-        self._queues = queues
-        self._pods = pods
+        self._queues = hubs.queues
+        self._pods = hubs.pods
+        self._metrics = MetricSources(cache=cache, secrets=secrets, hubs=hubs)
         self._clock = clock
         self._loads: dict[Key, LoadMemory] = {}
 
@@ -116,8 +91,7 @@ class Observer:
         known = await self._known(integration, status, target, now)
         verdict = None if target in known else await self._templates.verdict(integration, target, template, now)
         await self._watch_queue(key, spec)
-        guards = [guard for guard, _ in guards_of(spec.guards)]
-        self._watch_pods(key, spec, status, guards)
+        await self._metrics.watch(key, spec, status)
         world = World(
             now=now,
             namespace=key.namespace,
@@ -132,13 +106,13 @@ class Observer:
             canary=self._workload(key, integration, "canary"),
             known_revisions=known,
             queue=self._queues.view(key),
-            evidence={guard.name: self._evidence(key, spec, guard) for guard in guards},
+            evidence=self._metrics.evidence(key, spec),
             jobs_done=self._pods.jobs_done(key) if spec.metrics.pods is not None else {},
             job_times=self._pods.job_times(key) if spec.metrics.pods is not None else {},
             in_progress=self._pods.in_progress(key) if spec.metrics.pods is not None else {},
-            rate_limit_hits=self._hits(key, spec),
+            rate_limit_hits=self._metrics.rate_limit_hits(key, spec),
             sharing=self._sharing(key, integration),
-            metrics=self._pods.health(key) if spec.metrics.pods is not None else None,
+            metrics=self._metrics.health(key, spec),
             scaled_by=self._scaled_by(key),
             pauses=self.pauses(key, spec.provider, now),
             own_pause=self._own_pause(key, uid, status, now),
@@ -176,7 +150,7 @@ class Observer:
     def forget(self, key: Key) -> None:
         """The integration is gone."""
         self._queues.forget(key)
-        self._pods.forget(key)
+        self._metrics.forget(key)
         self._ledger.forget(key)
         self._loads.pop(key, None)
 
@@ -240,15 +214,12 @@ class Observer:
             assert queue.url is not None, "the API server lets one of url and urlFrom through"
             url, field = Secret(queue.url), "spec.queue.url"
         else:
-            ref = queue.url_from.secret_key_ref
-            url = await self._secrets.read(key.namespace, ref, renew=renew, field="spec.queue.urlFrom")
-            field = f"spec.queue.urlFrom (Secret {ref.name}, key {ref.key})"
-        ca: Secret | Unknown | None = None
-        ca_field = "spec.queue.tls.caFrom"
-        if queue.tls is not None:
-            ref = queue.tls.ca_from.secret_key_ref
-            ca = await self._secrets.read(key.namespace, ref, renew=renew, field=ca_field)
-            ca_field = f"{ca_field} (Secret {ref.name}, key {ref.key})"
+            url, field = await self._secrets.follow(
+                key.namespace, queue.url_from, renew=renew, field="spec.queue.urlFrom"
+            )
+        ca, ca_field = await self._secrets.follow_any(
+            key.namespace, queue.tls.ca_from if queue.tls else None, renew=renew, field="spec.queue.tls.caFrom"
+        )
         if isinstance(url, Unknown):
             return url
         if isinstance(ca, Unknown):
@@ -264,62 +235,6 @@ class Observer:
             broker=queue.broker,
         )
 
-    def _watch_pods(
-        self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, guards: Sequence[Guard]
-    ) -> None:
-        pods = spec.metrics.pods
-        if pods is None:
-            self._pods.watch(key, None)
-            return
-        wanted = [guard for guard in guards if guard.metric.from_ is MetricOrigin.PODS]
-        names = {name for guard in wanted for name in metric_names(guard) if name is not None}
-        names |= {*JOB_TIME_METRICS} if spec.scaling.backlog_per_replica is None or spec.scaling.rate_limit else set()
-        names |= {HITS_METRIC} if spec.scaling.rate_limit else set()
-        self._pods.watch(
-            key,
-            PodSource(
-                port=pods.port,
-                path=pods.path,
-                interval=_scrape_interval(pods.interval, status),
-                metrics=frozenset(names),
-                window=max([guard.window for guard in wanted if guard.window] + [JOB_TIME_WINDOW]),
-                targets=self._targets(key, spec),
-                levels=frozenset(metric_names(guard)[0] for guard in wanted if needs_levels(guard)),
-            ),
-        )
-
-    def _targets(self, key: Key, spec: CrmIntegrationSpec) -> tuple[PodTarget, ...]:
-        try:
-            worker = worker_container(spec.workers.template)
-        except TemplateError:
-            worker = None
-        targets = []
-        for item in self._cache.children(PODS.kind, key):
-            status = item.get("status") or {}
-            # A pod on its host's network has its node's address, where other programs listen.
-            if not status.get("podIP") or (item.get("spec") or {}).get("hostNetwork"):
-                continue
-            if status.get("phase") != "Running":
-                continue
-            labels = item["metadata"].get("labels") or {}
-            targets.append(
-                PodTarget(
-                    name=item["metadata"]["name"],
-                    uid=item["metadata"]["uid"],
-                    ip=status["podIP"],
-                    role=str(labels.get(LABEL_ROLE, "")),
-                    revision=str(labels.get(LABEL_REVISION, "")),
-                    started_at=workloads.started_at(item, worker),
-                    serving=workloads.serves(item),
-                )
-            )
-        return tuple(targets)
-
-    def _hits(self, key: Key, spec: CrmIntegrationSpec) -> Reading | Unknown | None:
-        if spec.scaling.rate_limit is None or spec.metrics.pods is None:
-            return None
-        return self._pods.evidence(key, _HITS).overall
-
     def _sharing(self, key: Key, integration: Object) -> tuple[int | None, ...]:
         """Backlogs of the others of this namespace that spend from the same account of the same provider."""
         account = _account(integration)
@@ -332,21 +247,6 @@ class Observer:
         )
         readings = [self._queues.view(other).latest for other in others]
         return tuple(reading.backlog if isinstance(reading, QueueReading) else None for reading in readings)
-
-    def _evidence(self, key: Key, spec: CrmIntegrationSpec, guard: Guard) -> Evidence:
-        if guard.metric.from_ is MetricOrigin.QUEUE:
-            return self._queues.evidence(key, guard)
-        if spec.metrics.pods is None:
-            return Evidence(overall=Unknown("spec.metrics.pods is not set", "NotConfigured"))
-        return self._pods.evidence(key, guard)
-
-
-def _scrape_interval(asked: timedelta, status: CrmIntegrationStatus) -> timedelta:
-    if status.rollout is None or status.rollout.phase not in _ON_TRIAL:
-        return asked
-    if any(guard.blame == "undecided" for guard in status.guards):
-        return BLAME_INTERVAL
-    return min(asked, TRIAL_INTERVAL)
 
 
 def _scaler(autoscaler: Object) -> str:

@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from crm_operator.api.v1alpha1 import SecretKeyRef
+from crm_operator.api.v1alpha1 import FromSecret, SecretKeyRef
 from crm_operator.controller.kube import SECRETS, Kube, KubeError, Refused
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.secret import Secret
@@ -37,6 +37,20 @@ class Secrets:
         self._values[key] = (now, value)
         return value
 
+    async def follow(
+        self, namespace: str, given: FromSecret, *, renew: bool, field: str
+    ) -> tuple[Secret | Unknown, str]:
+        """The value that `field` refers to, and what texts call its place: the field with the Secret's name and key."""
+        ref = given.secret_key_ref
+        value = await self.read(namespace, ref, renew=renew, field=field)
+        return value, f"{field} (Secret {ref.name}, key {ref.key})"
+
+    async def follow_any(
+        self, namespace: str, given: FromSecret | None, *, renew: bool, field: str
+    ) -> tuple[Secret | Unknown | None, str]:
+        """The same for a field that may be left out: None then."""
+        return (None, field) if given is None else await self.follow(namespace, given, renew=renew, field=field)
+
     async def _read(self, namespace: str, ref: SecretKeyRef, field: str) -> Secret | Unknown:
         try:
             stored = await self._kube.get(SECRETS, namespace, ref.name)
@@ -60,6 +74,6 @@ class Secrets:
             return Secret(base64.b64decode(encoded, validate=True).decode().strip())
         except (binascii.Error, UnicodeDecodeError):
             return Unknown(
-                f"{field}: key {ref.key} of Secret {ref.name} is not text; store the URL, or a CA as PEM",
+                f"{field}: key {ref.key} of Secret {ref.name} is not text; store the URL, the token, or a CA as PEM",
                 "SecretInvalid",
             )

@@ -1,12 +1,17 @@
 """The runbook's table of thresholds, used when `guards` is omitted. Source: the runbook, "Thresholds".
 
-A default guard whose source is not configured, or whose metric the workers do not have, is Inactive: shown, and blocks
-nothing. `api_latency`-like gauges are the worst pod's value.
+Those on workers' metrics are read from the first configured source that has them: pods, backend. One that no source
+has, or with no source configured, is Inactive: shown, and blocks nothing.
 """
 
 from datetime import timedelta
 
-from crm_operator.api.v1alpha1 import Guard, GuardMetric, MetricOrigin, Reduce, Threshold
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, Guard, GuardMetric, MetricOrigin, Reduce, Threshold
+from crm_operator.domain.scraped import METRIC_MISSING
+from crm_operator.domain.world import Evidence, Unknown
+
+#: A reason that the pod source gives when no pod of a side exists; nothing runs, so nothing can be judged.
+NO_PODS = "NoPods"
 
 
 def _guard(
@@ -46,3 +51,24 @@ def guards_of(guards: list[Guard] | None) -> tuple[tuple[Guard, bool], ...]:
     if guards is None:
         return tuple((guard, True) for guard in RUNBOOK)
     return tuple((guard, False) for guard in guards)
+
+
+def readings_of(guard: Guard, spec: CrmIntegrationSpec) -> tuple[Guard, ...]:
+    """What to ask for: the guard itself, or a default one of each configured source, in their order. () = of none."""
+    if spec.guards is not None or guard.metric.from_ is MetricOrigin.QUEUE:
+        return (guard,)
+    configured = {MetricOrigin.PODS: spec.metrics.pods, MetricOrigin.BACKEND: spec.metrics.backend}
+    return tuple(_read_from(origin, guard) for origin, source in configured.items() if source is not None)
+
+
+def lacks_metric(evidence: Evidence) -> bool:
+    """Every side that was read lacks the metric. One that could not be read leaves the question open."""
+    sides = [evidence.overall, *evidence.by_revision.values()]
+    reasons = {side.reason if isinstance(side, Unknown) else "" for side in sides}
+    return METRIC_MISSING in reasons and reasons <= {METRIC_MISSING, NO_PODS}
+
+
+def _read_from(origin: MetricOrigin, guard: Guard) -> Guard:
+    if guard.metric.from_ is origin:
+        return guard
+    return guard.model_copy(update={"metric": guard.metric.model_copy(update={"from_": origin})})

@@ -125,6 +125,10 @@ class PodFleet:
         [(fault, count)] = Counter(faults).most_common(1)
         return fault, count, len(live)
 
+    def moves(self, now: datetime) -> bool:
+        """Whether an average may cross a limit although no pod says anything new."""
+        return any(pod.moves(self.keep, now) for pod in self.pods.values())
+
     def _sides(self) -> dict[str, list[PodMemory]]:
         """By revision, of those that have a pod now, all its pods."""
         sides = sorted({pod.revision for pod in self.pods.values() if pod.is_there})

@@ -33,6 +33,8 @@ class GaugeSeries:
         self._newest: float | None = None
         self.first_at: datetime | None = None
         self.seen_at: datetime | None = None
+        #: Since when it has the value that it has now.
+        self.same_since: datetime | None = None
 
     def record(self, value: float, at: datetime, *, apart: timedelta) -> None:
         """Take the newest value (finite). Samples further apart than `apart` have a gap between them."""
@@ -45,6 +47,8 @@ class GaugeSeries:
             since, held = seen_at, min(before, value)
         area = value * (at - since).total_seconds()
         self._stretches.append(Stretch(since, at, area, value, held))
+        if value != before:
+            self.same_since = at
         self._newest, self.first_at, self.seen_at = value, self.first_at or at, at
         if len(self._stretches) > MANY:
             self._thin(at)

@@ -11,12 +11,9 @@ from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Answer, Guard, GuardState, GuardStatus, MetricOrigin, Reduce, RolloutPhase
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Likeness
-from crm_operator.domain.default_guards import guards_of
-from crm_operator.domain.scraped import METRIC_MISSING
+from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 
-#: A reason that the pod source gives when no pod of a side exists; nothing runs, so nothing can be judged.
-NO_PODS = "NoPods"
 #: A gauge can flicker, so it must be over the limit twice running; what counters say cannot.
 _GAUGES = (Reduce.LAST, Reduce.AVERAGE, Reduce.MAX)
 
@@ -53,31 +50,24 @@ def candidate_of(world: World) -> str | None:
 
 
 def _judge(world: World, guard: Guard, *, is_default: bool) -> Verdict:
-    if guard.metric.from_ is MetricOrigin.PODS and world.spec.metrics.pods is None:
+    if is_default and not readings_of(guard, world.spec):
         return Verdict(
             guard=guard,
             state=GuardState.INACTIVE,
-            message="reads the workers' metrics; set spec.metrics.pods to use it",
+            message="reads the workers' metrics; set spec.metrics.pods or metrics.backend to use it",
         )
     evidence = world.evidence.get(guard.name) or Evidence(overall=Unknown("not read yet", "Starting"))
+    if is_default and lacks_metric(evidence):
+        return Verdict(guard=guard, state=GuardState.INACTIVE, message=f"no source has the metric {guard.metric.name}")
+    guard = evidence.asked or guard
     candidate = candidate_of(world)
-    if guard.metric.from_ is MetricOrigin.PODS and candidate is not None:
-        verdict = _judge_candidate(world, guard, evidence, candidate)
-    else:
-        verdict = _judge_overall(world, guard, evidence, on_trial=candidate is not None)
-    if is_default and verdict.state is GuardState.UNKNOWN and _missing(evidence, candidate):
-        return Verdict(
-            guard=guard, state=GuardState.INACTIVE, message=f"the workers have no metric {guard.metric.name}"
-        )
-    return verdict
+    if _tells_versions(guard) and candidate is not None:
+        return _judge_candidate(world, guard, evidence, candidate)
+    return _judge_overall(world, guard, evidence, on_trial=candidate is not None)
 
 
-def _missing(evidence: Evidence, candidate: str | None) -> bool:
-    """Every side that was read lacks the metric. One that could not be read leaves the question open."""
-    sides = [evidence.overall, *evidence.by_revision.values()]
-    return all(isinstance(side, Unknown) and side.reason in (METRIC_MISSING, NO_PODS) for side in sides) and any(
-        isinstance(side, Unknown) and side.reason == METRIC_MISSING for side in sides
-    )
+def _tells_versions(guard: Guard) -> bool:
+    return guard.metric.from_ is MetricOrigin.PODS
 
 
 def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: str) -> Verdict:

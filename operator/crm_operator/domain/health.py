@@ -220,12 +220,14 @@ def queue_reachable(found: Findings) -> Says:
 
 
 def metrics_available(found: Findings) -> Says:
-    pods = found.world.spec.metrics.pods
-    if pods is None:
-        return Says("True", "NotConfigured", "spec.metrics.pods is not set; guards on workers' metrics are Inactive")
+    metrics = found.world.spec.metrics
+    read = [f"workers are read on port {metrics.pods.port}{metrics.pods.path}"] if metrics.pods is not None else []
+    read += ["the backend is read"] if metrics.backend is not None else []
+    if not read:
+        return Says("True", "NotConfigured", "spec.metrics is not set; guards on workers' metrics are Inactive")
     if found.world.metrics is not None:
         return Says("False", found.world.metrics.reason, found.world.metrics.why)
-    return Says("True", "Read", f"workers are read on port {pods.port}{pods.path}")
+    return Says("True", "Read", "; ".join(read))
 
 
 def scaled(found: Findings) -> Says:

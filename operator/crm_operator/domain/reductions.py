@@ -148,6 +148,12 @@ class Group:
         if not read:
             return self.why(name, Kind.COUNTER)
         counters = [memory.counter for memory in self._all(name)]
+        if any(counter.is_unsteady(window, self.now) for counter in counters):
+            return Unknown(
+                f"{name} fell twice in {_seconds(window):g}s: several processes seem to answer, each with counters of "
+                "its own; let them answer for all",
+                "MetricUnsteady",
+            )
         value = sum(counter.increase(window, self.now) for counter in counters)
         return self._reading(name, value, read, lower_bound=self._filled_at(name, counters, window))
 

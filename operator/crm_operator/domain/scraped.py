@@ -77,6 +77,7 @@ class Scraped:
     first_at: datetime  # when it was first to be read
     #: The source has the past itself, so a window is whole from the first reading on.
     whole: bool = False
+    one_process: bool = True  # False: who answers is not known
     is_there: bool = True  # False: it is gone, and remembered until its last increase has left the window
     fault: Unknown | None = UNREAD  # of the newest scrape; None: it was read
     read_at: datetime | None = None  # the newest good scrape
@@ -103,6 +104,11 @@ class Scraped:
                 if series is not None:
                     series.forget_before(at - keep)
 
+    def moves(self, window: timedelta, now: datetime) -> bool:
+        """Whether an average over `window` still changes although no new value comes."""
+        levels = [memory.level for memory in self.metrics.values() if memory.level is not None]
+        return any(level.same_since is not None and now - level.same_since <= window for level in levels)
+
     def fault_of(self, name: str, kind: Kind, now: datetime, stale_after: timedelta) -> Unknown | None:
         """Why this process gives no fresh value of `name`. None: it does.
 
@@ -124,7 +130,8 @@ class Scraped:
 
     def _metric(self, name: str) -> MetricMemory:
         if name not in self.metrics:
-            self.metrics[name] = MetricMemory(CounterSeries(started_at=self.started_at, whole=self.whole))
+            counter = CounterSeries(started_at=self.started_at, whole=self.whole, one_process=self.one_process)
+            self.metrics[name] = MetricMemory(counter)
         return self.metrics[name]
 
     def _take(self, memory: MetricMemory, sample: Sample | Unknown, at: datetime, apart: timedelta) -> None:

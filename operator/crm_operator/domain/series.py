@@ -117,10 +117,15 @@ class CounterSeries(Growth[float]):
     """A counter of one process.
 
     started 12:00, first seen 12:02 with 7, then 12:03 with 9: the increase in 5m is 9, in 1m it is 2.
+
+    `one_process=False`: who answers is not known, e.g. one of several replicas behind a Service. What a counter shows
+    after it fell is then another's history perhaps, so it counts for nothing, and the window is not whole any more.
     """
 
-    def __init__(self, *, started_at: datetime | None = None, whole: bool = False) -> None:
+    def __init__(self, *, started_at: datetime | None = None, whole: bool = False, one_process: bool = True) -> None:
         super().__init__(started_at=started_at, add=operator.add, whole=whole)
+        self._one_process = one_process
+        self._fell_at: deque[datetime] = deque(maxlen=2)  # the newest last
         #: The newest value; None: never read.
         self.value: float | None = None
         #: Counted since the process began, restarts of the counter included.
@@ -130,10 +135,23 @@ class CounterSeries(Growth[float]):
         """Take the newest value (finite, >= 0). A value below the one before means that the counter began anew."""
         value = float(value)
         at = at if self.seen_at is None else max(at, self.seen_at)
-        amount = value if self.value is None or value < self.value else value - self.value
+        fell = self.value is not None and value < self.value
+        amount = value if self.value is None or fell else value - self.value
+        if fell and not self._one_process:
+            self._fell_at.append(at)
+            amount = 0.0
         self.lifetime += amount
         self._grown(amount or None, at)
         self.value = value
+
+    def filled_at(self, window: timedelta, now: datetime) -> datetime | None:
+        begin = now - window
+        times = [at + window for at in self._fell_at if at > begin]
+        return max([*times, *filter(None, [super().filled_at(window, now)])], default=None)
+
+    def is_unsteady(self, window: timedelta, now: datetime) -> bool:
+        """It fell twice within `window`, and is not known to be of one process: several seem to answer in turn."""
+        return len([at for at in self._fell_at if at > now - window]) > 1
 
     def increase(self, window: timedelta, now: datetime) -> float:
         """What was added within `window` before `now`."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Verb
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Guard, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,8 @@ class Evidence:
     by_revision: Mapping[str, Reading | Unknown] = field(default_factory=dict)
     #: Over all revisions.
     overall: Reading | Unknown
+    #: The guard as it was read, if not as it is in force: a default guard from another source. None: as it is in force.
+    asked: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

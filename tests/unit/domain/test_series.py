@@ -62,6 +62,36 @@ def test_the_increase_is_what_really_happened_in_the_readings_of_the_window(
     assert series.lifetime == sum(amount for _, amount in happened)
 
 
+@given(
+    high=st.lists(st.integers(0, 3), min_size=30, max_size=30),
+    low=st.lists(st.integers(0, 3), min_size=30, max_size=30),
+    who=st.lists(st.booleans(), min_size=30, max_size=30),
+)
+def test_two_processes_that_answer_in_turn_are_told_from_one(high: list[int], low: list[int], who: list[bool]) -> None:
+    """One has counted 1000 already. Once it fell twice nothing is believed; a fall alone makes no increase."""
+    series, counts = CounterSeries(one_process=False), [1000, 0]
+    window, falls, risen, last = timedelta(minutes=5), 0, 0, None
+    for second, (a, b, first) in enumerate(zip(high, low, who, strict=True)):
+        counts = [counts[0] + a, counts[1] + b]
+        value = counts[0] if first else counts[1]
+        falls += last is not None and value < last
+        risen += max(0, value - last) if last is not None else 0
+        last = value
+        series.record(value, at(second))
+        assert series.is_unsteady(window, at(second)) == (falls > 1)
+        assert series.increase(window, at(second)) == risen
+        assert (series.filled_at(window, at(second)) is not None) or second >= 300
+
+
+def test_a_fall_of_an_unknown_process_is_forgotten_with_the_window() -> None:
+    series, window = CounterSeries(one_process=False), timedelta(seconds=60)
+    for second, value in [(0, 100), (30, 100), (61, 5), (90, 7)]:
+        series.record(value, at(second))
+    assert series.increase(window, at(90)) == 2
+    assert series.filled_at(window, at(90)) == at(121)
+    assert series.filled_at(window, at(121)) is None
+
+
 @given(st.lists(st.floats(0, 1e12), max_size=50), st.floats(1, 1e6))
 def test_an_increase_is_never_negative_and_grows_with_the_window(values: list[float], window: float) -> None:
     series = CounterSeries()

@@ -3,23 +3,22 @@
 from crm_operator.api.v1alpha1.integration import (
     BrokerKind,
     CrmIntegrationSpec,
-    FromSecret,
     Guard,
     GuardMetric,
     MetricOrigin,
     OnCritical,
-    PodMetrics,
     Queue,
     QueueMetric,
     Reduce,
     Rollout,
     RolloutStep,
-    SecretKeyRef,
     Threshold,
     Workers,
 )
+from crm_operator.api.v1alpha1.metrics import BackendMetrics, Metrics, PodMetrics
 from crm_operator.api.v1alpha1.pause import SyncPauseIntegration, SyncPausePhase, SyncPauseSpec, SyncPauseStatus
 from crm_operator.api.v1alpha1.scaling import RateLimit, RatePreset, Scaling
+from crm_operator.api.v1alpha1.secret_ref import FromSecret, SecretKeyRef, Tls
 from crm_operator.api.v1alpha1.status import (
     Answer,
     AutomaticPauseState,
@@ -47,6 +46,7 @@ __all__ = [
     "Answer",
     "AutomaticPauseState",
     "AutomaticPauseStatus",
+    "BackendMetrics",
     "BrokerKind",
     "Condition",
     "CrmIntegrationSpec",
@@ -59,6 +59,7 @@ __all__ = [
     "GuardState",
     "GuardStatus",
     "MetricOrigin",
+    "Metrics",
     "OnCritical",
     "Phase",
     "PodMetrics",
@@ -82,6 +83,7 @@ __all__ = [
     "SyncState",
     "SyncStatus",
     "Threshold",
+    "Tls",
     "Verb",
     "VerbResult",
     "VerbStatus",

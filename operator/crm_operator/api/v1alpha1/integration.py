@@ -12,7 +12,9 @@ from pydantic import Field, StringConstraints, WithJsonSchema
 
 from crm_operator.api.base import ApiModel, DnsLabel, Matching, cel, rules
 from crm_operator.api.duration import duration_between
+from crm_operator.api.v1alpha1.metrics import Metrics
 from crm_operator.api.v1alpha1.scaling import Scaling
+from crm_operator.api.v1alpha1.secret_ref import FromSecret, Tls
 
 #: Queue names and key prefixes as Dramatiq allows them.
 QueueName = Annotated[
@@ -37,6 +39,7 @@ class MetricOrigin(StrEnum):
     """Where a guard's metric is read."""
 
     PODS = "pods"
+    BACKEND = "backend"
     QUEUE = "queue"
 
 
@@ -66,33 +69,6 @@ class Reduce(StrEnum):
     AVERAGE = "Average"
     MAX = "Max"
     LAST = "Last"
-
-
-class SecretKeyRef(ApiModel):
-    """One key of a Secret in the integration's own namespace."""
-
-    name: Annotated[
-        str,
-        StringConstraints(max_length=253),
-        Matching("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "must be the name of a Secret: a-z, 0-9, - and ."),
-    ] = Field(description="Name of the Secret.")
-    key: Annotated[
-        str,
-        StringConstraints(max_length=253),
-        Matching("^[-._a-zA-Z0-9]+$", "must be a key of a Secret: letters, digits, -, _ and ."),
-    ] = Field(description="Key within its data.")
-
-
-class FromSecret(ApiModel):
-    """A value that stands in a Secret."""
-
-    secret_key_ref: SecretKeyRef
-
-
-class QueueTls(ApiModel):
-    """How the broker's certificate is checked; against the usual authorities in any case."""
-
-    ca_from: FromSecret = Field(description="A further certificate authority, in PEM format, from a Secret here.")
 
 
 #: What the CRD says of a pod template: just enough to find the worker container. The API server checks the rest when
@@ -204,7 +180,7 @@ class Queue(ApiModel):
     url_from: FromSecret | None = Field(
         default=None, description="The URL from a Secret in this namespace; it may hold a user and password."
     )
-    tls: QueueTls | None = Field(default=None, description="For a broker whose certificate a private authority signed.")
+    tls: Tls | None = Field(default=None, description="For a broker whose certificate a private authority signed.")
     namespace: QueueName = Field(default="dramatiq", description="Redis only: the key prefix. Default dramatiq.")
     names: list[QueueName] = Field(
         min_length=1,
@@ -256,30 +232,13 @@ class Rollout(ApiModel):
     )
 
 
-class PodMetrics(ApiModel):
-    """Prometheus metrics of the worker pods, which know which version said what."""
-
-    port: int = Field(default=9191, ge=1, le=65535, description="Default 9191, Dramatiq's own.")
-    path: Annotated[
-        str,
-        StringConstraints(max_length=200),
-        Matching("^/[-a-zA-Z0-9._~/]*$", "must be a path: / and then letters, digits, -, ., _, ~ and /"),
-    ] = Field(default="/metrics", description="Default /metrics.")
-    interval: duration_between("1s", "5m") = Field(  # type: ignore[valid-type]
-        default=timedelta(seconds=5), description="Time between scrapes. Default 5s; every second during a rollout."
-    )
-
-
-class Metrics(ApiModel):
-    """Where guards find their metrics, besides the queue."""
-
-    pods: PodMetrics | None = Field(default=None, description="Scrape the worker pods. {} takes all defaults.")
-
-
 class GuardMetric(ApiModel):
     """What a guard reads."""
 
-    from_: MetricOrigin = Field(alias="from", description="pods: scraped from the workers. queue: the broker's counts.")
+    from_: MetricOrigin = Field(
+        alias="from",
+        description="pods: scraped from the workers. backend: the application's JSON. queue: the broker's counts.",
+    )
     name: MetricName = Field(description="Metric name; of a queue: waiting, running, delayed or dead.")
     per: MetricName | None = Field(default=None, description="Of Ratio: the counter to divide by.")
     quantile: float | None = Field(
@@ -340,6 +299,12 @@ class Guard(ApiModel):
                 "' does not work; write reduce: Last or Increase'",
                 path=".reduce",
             ),
+            cel(
+                "self.metric.from != 'backend' || self.reduce != 'Quantile'",
+                "a JSON endpoint has no histograms, so Quantile does not work; read it from pods, "
+                "or a quantile of its own with reduce: Last",
+                path=".reduce",
+            ),
         )
     }
 
@@ -381,6 +346,13 @@ class CrmIntegrationSpec(ApiModel):
                 "!has(self.guards) || (has(self.metrics) && has(self.metrics.pods)) || "
                 "self.guards.all(g, g.metric.from != 'pods')",
                 "a guard reads from pods, but metrics.pods is not set; add it, e.g. metrics: {pods: {port: 9191}}",
+                path=".guards",
+            ),
+            cel(
+                "!has(self.guards) || (has(self.metrics) && has(self.metrics.backend)) || "
+                "self.guards.all(g, g.metric.from != 'backend')",
+                "a guard reads from backend, but metrics.backend is not set; "
+                "add it, e.g. metrics: {backend: {url: 'http://api:8000/crm/metrics'}}",
                 path=".guards",
             ),
             cel(

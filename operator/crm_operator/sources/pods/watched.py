@@ -159,7 +159,7 @@ class WatchedPods:
         if source.interval == self._source.interval:
             self._fleet.stale_after = _stale_after(source)
         # A guard of a gauge needs two readings above its limit, so the round after a change is news too.
-        changed = any(task.result() for task in answered)
+        changed = any(task.result() for task in answered) or self._fleet.moves(self._clock())
         health = self.health()
         if changed or self._just_changed or health != self._health:
             self._say(health)

@@ -1,12 +1,12 @@
 """A broker's URL, taken apart. Only what we understand is let through: redis-py's own URL options can name files."""
 
 import re
-import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.address import AddressPolicy
+from crm_operator.sources.authority import refuse_ca
 from crm_operator.sources.queues.source import QueueSource
 
 #: By scheme: the default port.
@@ -83,19 +83,14 @@ def broker_address(source: QueueSource, *, namespace: str, policy: AddressPolicy
 
 def check_ca(source: QueueSource, *, tls: bool) -> Unknown | None:
     """Why the CA is of no use, if there is one."""
-    if source.ca is None:
-        return None
-    if not tls:
-        return Unknown(
-            f"{source.field}: it is not for TLS, but {source.ca_field} is given; "
-            "write rediss:// or https:// in the URL, or remove it",
-            "QueueUrlInvalid",
-        )
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=source.ca.reveal())
-    except (ssl.SSLError, ValueError):
-        return Unknown(f"{source.ca_field}: it is no certificate; store the CA in PEM format", "CaInvalid")
-    return None
+    return refuse_ca(
+        source.ca,
+        tls=tls,
+        field=source.field,
+        ca_field=source.ca_field,
+        schemes="rediss:// or https://",
+        reason="QueueUrlInvalid",
+    )
 
 
 def _invalid(source: QueueSource, fault: str) -> Unknown:

@@ -17,6 +17,7 @@ from redis.asyncio import Connection, SSLConnection
 
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.address import AddressPolicy
+from crm_operator.sources.look_up import HostRefused, look_up
 from crm_operator.sources.queues.address import BrokerAddress, Master
 from crm_operator.sources.queues.failure import (
     GARBLED,
@@ -27,7 +28,6 @@ from crm_operator.sources.queues.failure import (
     Failure,
     failure_of,
 )
-from crm_operator.sources.queues.look_up import look_up
 from crm_operator.sources.queues.reader import BrokerUnread
 
 Command = tuple[str | int | bytes, ...]
@@ -108,7 +108,10 @@ class BrokerConnection:
         self.generation += 1
 
     async def _dial(self, link: Connection, host: str, port: int) -> None:
-        link.host, link.port = await look_up(host, port, self._policy), port
+        try:
+            link.host, link.port = await look_up(host, port, self._policy), port
+        except HostRefused as refused:
+            raise BrokerUnread(Failure("HostNotAllowed", refused.why)) from None
         if isinstance(link, _PinnedTls):
             link.name = host
         await link.connect()  # type: ignore[no-untyped-call]

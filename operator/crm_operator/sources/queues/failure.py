@@ -3,13 +3,12 @@
 The only place that knows redis-py's errors. `Failure` becomes an `Unknown` for each integration on the broker.
 """
 
-import socket
-import ssl
 from dataclasses import dataclass
 
 import redis.exceptions as errors
 
 from crm_operator.domain.world import Unknown
+from crm_operator.sources.network_fault import NetworkFault, fault_of
 
 #: What redis-py raises when a peer does not speak the protocol, beside its own errors.
 GARBAGE = (ValueError, LookupError, TypeError, ArithmeticError, MemoryError, RecursionError, EOFError)
@@ -60,6 +59,15 @@ NO_REDIS = Failure(
 GARBLED = Failure("ProtocolError", "the answer is not Redis's; check host and port")
 ERROR = Failure("BrokerError", "Redis answered with an error; see its log")
 
+_FAULTS = {
+    NetworkFault.TIMEOUT: TIMEOUT,
+    NetworkFault.REFUSED: REFUSED,
+    NetworkFault.CLOSED: CLOSED,
+    NetworkFault.UNTRUSTED: UNTRUSTED,
+    NetworkFault.TLS: TLS,
+    NetworkFault.NOT_FOUND: NOT_FOUND,
+}
+
 
 def known_failure(error: BaseException) -> Failure | None:
     """What `error` means for a user; the most telling error of its chain decides. None: nothing in it tells."""
@@ -100,22 +108,13 @@ def _known(error: BaseException) -> Failure | None:
             return CLUSTER
         case errors.InvalidResponse():
             return GARBLED
-        case errors.TimeoutError() | TimeoutError():
+        case errors.TimeoutError():
             return TIMEOUT
-        case ConnectionRefusedError():
-            return REFUSED
-        case ConnectionResetError() | BrokenPipeError():
-            return CLOSED
-        case ssl.SSLCertVerificationError():
-            return UNTRUSTED
-        case ssl.SSLError():
-            return TLS
-        case socket.gaierror():
-            return NOT_FOUND
         case errors.ResponseError() | errors.ConnectionError():
             return _by_words(str(error))
         case _:
-            return None
+            fault = fault_of(error)
+            return None if fault is None else _FAULTS[fault]
 
 
 def _by_words(text: str) -> Failure | None:

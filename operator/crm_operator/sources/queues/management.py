@@ -3,18 +3,16 @@
 Texts name what happened and the remedy, never what the server said.
 """
 
-import asyncio
 import json
-import ssl
 from typing import Any
 
 import httpx
 
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.address import AddressPolicy
-from crm_operator.sources.bounded_http import HEADERS, new_client, read_body
+from crm_operator.sources.look_up import HostRefused
+from crm_operator.sources.pinned_http import EXCHANGE_ERRORS, HttpHost, PinnedClient
 from crm_operator.sources.queues.failure import AUTH, CLOSED, TIMEOUT, TLS_TIMEOUT, Failure, known_failure
-from crm_operator.sources.queues.look_up import look_up
 from crm_operator.sources.queues.management_address import ManagementAddress
 from crm_operator.sources.queues.reader import BrokerUnread
 
@@ -43,54 +41,35 @@ _DENIALS = {"Not management user": NO_TAG, "User not authorised to access virtua
 
 
 class ManagementClient:
-    """Keeps a connection; looks the name up at first and after each failure. Not for concurrent use."""
+    """One connection to one management API. Not for concurrent use."""
 
     def __init__(self, address: ManagementAddress, *, policy: AddressPolicy, timeout_seconds: float) -> None:
         self._address = address
-        self._policy = policy
-        self._timeout = timeout_seconds
         self._auth = None if address.username is None else httpx.BasicAuth(address.username, address.password or "")
-        # Without TLS there is nothing to verify, and loading the authorities takes 20 ms of everybody's time.
-        self._client = new_client(keepalive=1, verify=address.tls and _trust(address.ca))
-        self._ip: str | None = None
-        self._served = False  # the last exchange went well
+        self._http = PinnedClient(
+            HttpHost(host=address.host, port=address.port, tls=address.tls, ca=address.ca),
+            policy=policy,
+            auth=self._auth,
+            timeout_seconds=timeout_seconds,
+            max_bytes=MAX_BYTES,
+        )
 
     async def get(self, path: str) -> Any:
         """The parsed JSON at `path`, a path with its query, percent-encoded. Raises BrokerUnread."""
+        served = self._http.served
         try:
-            async with asyncio.timeout(self._timeout):
-                if self._ip is None:
-                    self._ip = await look_up(self._address.host, self._address.port, self._policy)
-                status, body = await self._exchange(self._ip, path)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            failure = self._failure_of(error)
-            self._ip, self._served = None, False
-            raise BrokerUnread(failure) from None  # the cause may hold what was sent
-        self._served = True
-        return self._content(status, body)
+            answer = await self._http.get(path, {"Accept": "application/json"})
+        except HostRefused as refused:
+            raise BrokerUnread(Failure("HostNotAllowed", refused.why)) from None
+        except EXCHANGE_ERRORS as error:
+            raise BrokerUnread(self._failure_of(error, served=served)) from None  # the cause may hold what was sent
+        if isinstance(answer.body, Unknown):
+            raise BrokerUnread(Failure(answer.body.reason, f"{answer.body.why}; check host and port"))
+        return self._content(answer.status, answer.body)
 
     async def close(self) -> None:
         """Does not wait for a peer that is stuck."""
-        await self._client.aclose()
-
-    async def _exchange(self, ip: str, path: str) -> tuple[int, bytes]:
-        address = self._address
-        scheme = "https" if address.tls else "http"
-        host = f"[{ip}]" if ":" in ip else ip
-        request = self._client.build_request(
-            "GET",
-            f"{scheme}://{host}:{address.port}{path}",
-            headers=HEADERS | {"Accept": "application/json", "Host": address.shown},
-            extensions={"sni_hostname": address.host},  # the certificate is checked against the name, not the address
-        )
-        response = await self._client.send(request, auth=self._auth, stream=True)
-        try:
-            body = await read_body(response, max_bytes=MAX_BYTES)
-        finally:
-            await response.aclose()
-        if isinstance(body, Unknown):
-            raise BrokerUnread(Failure(body.reason, f"{body.why}; check host and port"))
-        return response.status_code, body
+        await self._http.close()
 
     def _content(self, status: int, body: bytes) -> Any:
         if 300 <= status < 400:
@@ -115,19 +94,11 @@ class ManagementClient:
         reason = content.get("reason") if isinstance(content, dict) else None
         return _DENIALS.get(reason, AUTH) if isinstance(reason, str) else AUTH
 
-    def _failure_of(self, error: Exception) -> Failure:
+    def _failure_of(self, error: Exception, *, served: bool) -> Failure:
         known = known_failure(error)
         if known is TIMEOUT and self._address.tls:
             return TLS_TIMEOUT
         if known is CLOSED or isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError):
             # Where HTTP was spoken a moment ago, a connection ends because the server, or its patience, does.
-            return CLOSED if self._served else NOT_HTTP
+            return CLOSED if served else NOT_HTTP
         return known or UNREACHABLE
-
-
-def _trust(ca: str | None) -> ssl.SSLContext:
-    """The usual authorities, and `ca` (PEM) beside them."""
-    context = ssl.create_default_context()
-    if ca is not None:
-        context.load_verify_locations(cadata=ca)
-    return context

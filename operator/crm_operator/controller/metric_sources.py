@@ -1,0 +1,225 @@
+"""Tells the metric sources what an integration's guards and its scaling read, and gathers what they found.
+
+Where a guard reads is in its `metric.from`. A default guard has no such wish: it is read from the first configured
+source that has its metric. Used by the observer; nothing here waits but for Secrets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from crm_operator.api.names import LABEL_REVISION, LABEL_ROLE
+from crm_operator.api.v1alpha1 import (
+    BackendMetrics,
+    CrmIntegrationSpec,
+    CrmIntegrationStatus,
+    Guard,
+    GuardMetric,
+    MetricOrigin,
+    Reduce,
+    RolloutPhase,
+)
+from crm_operator.controller import workloads
+from crm_operator.controller.cache import Cache
+from crm_operator.controller.kube import PODS
+from crm_operator.controller.render import TemplateError, worker_container
+from crm_operator.controller.secrets import Secrets
+from crm_operator.domain.default_guards import guards_of, lacks_metric, readings_of
+from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW
+from crm_operator.domain.key import Key
+from crm_operator.domain.rate_limit import HITS_METRIC, PACE
+from crm_operator.domain.reductions import metric_names, needs_levels
+from crm_operator.domain.world import Evidence, Reading, Unknown
+from crm_operator.sources.backend import BackendHub, BackendSource
+from crm_operator.sources.endpoint import EndpointSource
+from crm_operator.sources.pods import PodHub, PodSource, PodTarget
+from crm_operator.sources.queues import QueueHub
+from crm_operator.sources.secret import Secret
+
+#: Workers are scraped this often while a version is on trial: seconds of a bad version are jobs done wrong.
+TRIAL_INTERVAL = timedelta(seconds=1)
+#: ... and this often while it fails and nobody can be blamed yet.
+BLAME_INTERVAL = timedelta(milliseconds=250)
+_ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
+#: How the refusals of the provider are read.
+_HITS = Guard(
+    name="rate-limit-hits",
+    metric=GuardMetric(from_=MetricOrigin.PODS, name=HITS_METRIC),
+    reduce=Reduce.INCREASE,
+    window=PACE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hubs:
+    """Where facts from outside the API server come from."""
+
+    queues: QueueHub
+    pods: PodHub
+    backends: BackendHub
+
+
+class MetricSources:
+    """Of all integrations."""
+
+    def __init__(self, *, cache: Cache, secrets: Secrets, hubs: Hubs) -> None:
+        self._cache = cache
+        self._secrets = secrets
+        self._hubs = hubs
+
+    async def watch(self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus) -> None:
+        """Read from now on what `spec` asks for. Cheap when unchanged."""
+        wanted = [reading for guard, _ in guards_of(spec.guards) for reading in readings_of(guard, spec)]
+        by_origin = {origin: [guard for guard in wanted if guard.metric.from_ is origin] for origin in MetricOrigin}
+        self._hubs.pods.watch(key, self._pod_source(key, spec, status, by_origin[MetricOrigin.PODS]))
+        self._hubs.backends.watch(key, await self._backend_source(key, spec, by_origin[MetricOrigin.BACKEND]))
+
+    def evidence(self, key: Key, spec: CrmIntegrationSpec) -> dict[str, Evidence]:
+        """What each guard in force reads, by its name."""
+        found: dict[str, Evidence] = {}
+        for guard, _ in guards_of(spec.guards):
+            readings = [(reading, self._read(key, spec, reading)) for reading in readings_of(guard, spec)]
+            if not readings:
+                continue
+            # The first that has it, or could not be read and may have it.
+            asked, evidence = next((pair for pair in readings if not lacks_metric(pair[1])), readings[0])
+            found[guard.name] = evidence if asked is guard else replace(evidence, asked=asked)
+        return found
+
+    def rate_limit_hits(self, key: Key, spec: CrmIntegrationSpec) -> Reading | Unknown | None:
+        """The provider's refusals, where there is a limit and somebody counts them."""
+        if spec.scaling.rate_limit is None or spec.metrics.pods is None:
+            return None
+        return self._hubs.pods.evidence(key, _HITS).overall
+
+    def health(self, key: Key, spec: CrmIntegrationSpec) -> Unknown | None:
+        """Why a configured source cannot be read, the first one in order; None: all can."""
+        pods = self._hubs.pods.health(key) if spec.metrics.pods is not None else None
+        return pods or (self._hubs.backends.health(key) if spec.metrics.backend is not None else None)
+
+    def forget(self, key: Key) -> None:
+        """The integration is gone."""
+        self._hubs.pods.forget(key)
+        self._hubs.backends.forget(key)
+
+    def _read(self, key: Key, spec: CrmIntegrationSpec, guard: Guard) -> Evidence:
+        match guard.metric.from_:
+            case MetricOrigin.QUEUE:
+                return self._hubs.queues.evidence(key, guard)
+            case MetricOrigin.PODS if spec.metrics.pods is not None:
+                return self._hubs.pods.evidence(key, guard)
+            case MetricOrigin.BACKEND if spec.metrics.backend is not None:
+                return self._hubs.backends.evidence(key, guard)
+            case MetricOrigin.PODS | MetricOrigin.BACKEND:
+                field = f"spec.metrics.{guard.metric.from_.value}"
+                return Evidence(overall=Unknown(f"{field} is not set", "NotConfigured"))
+
+    def _pod_source(
+        self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, guards: Sequence[Guard]
+    ) -> PodSource | None:
+        pods = spec.metrics.pods
+        if pods is None:
+            return None
+        names = _names(guards)
+        names |= {*JOB_TIME_METRICS} if spec.scaling.backlog_per_replica is None or spec.scaling.rate_limit else set()
+        names |= {HITS_METRIC} if spec.scaling.rate_limit else set()
+        return PodSource(
+            port=pods.port,
+            path=pods.path,
+            interval=_scrape_interval(pods.interval, status),
+            metrics=names,
+            window=max(_window(guards), JOB_TIME_WINDOW),
+            targets=self._targets(key, spec),
+            levels=_levels(guards),
+        )
+
+    async def _backend_source(
+        self, key: Key, spec: CrmIntegrationSpec, guards: Sequence[Guard]
+    ) -> BackendSource | Unknown | None:
+        backend = spec.metrics.backend
+        if backend is None:
+            return None
+        # Whatever is wrong, a new password or certificate may be the cure.
+        renew = self._hubs.backends.health(key) is not None
+        endpoint = await self._endpoint(key, backend, field="spec.metrics.backend", renew=renew)
+        if isinstance(endpoint, Unknown):
+            return endpoint
+        return BackendSource(
+            endpoint=endpoint,
+            root=tuple(backend.root.split(".")) if backend.root else (),
+            interval=backend.interval,
+            metrics=_names(guards),
+            levels=_levels(guards),
+            window=_window(guards),
+        )
+
+    async def _endpoint(self, key: Key, given: BackendMetrics, *, field: str, renew: bool) -> EndpointSource | Unknown:
+        """The URL and the credentials of `given`, or why one of them cannot be had."""
+        url: Secret | Unknown
+        if given.url_from is None:
+            assert given.url is not None, "the API server lets one of url and urlFrom through"
+            url, url_field = Secret(given.url), f"{field}.url"
+        else:
+            url, url_field = await self._secrets.follow(
+                key.namespace, given.url_from, renew=renew, field=f"{field}.urlFrom"
+            )
+        token, token_field = await self._secrets.follow_any(
+            key.namespace, given.token_from, renew=renew, field=f"{field}.tokenFrom"
+        )
+        ca, ca_field = await self._secrets.follow_any(
+            key.namespace, given.tls.ca_from if given.tls else None, renew=renew, field=f"{field}.tls.caFrom"
+        )
+        if isinstance(url, Unknown):
+            return url
+        if isinstance(token, Unknown):
+            return token
+        if isinstance(ca, Unknown):
+            return ca
+        return EndpointSource(url=url, field=url_field, token=token, token_field=token_field, ca=ca, ca_field=ca_field)
+
+    def _targets(self, key: Key, spec: CrmIntegrationSpec) -> tuple[PodTarget, ...]:
+        try:
+            worker = worker_container(spec.workers.template)
+        except TemplateError:
+            worker = None
+        targets = []
+        for item in self._cache.children(PODS.kind, key):
+            status = item.get("status") or {}
+            # A pod on its host's network has its node's address, where other programs listen.
+            if not status.get("podIP") or (item.get("spec") or {}).get("hostNetwork"):
+                continue
+            if status.get("phase") != "Running":
+                continue
+            labels = item["metadata"].get("labels") or {}
+            targets.append(
+                PodTarget(
+                    name=item["metadata"]["name"],
+                    uid=item["metadata"]["uid"],
+                    ip=status["podIP"],
+                    role=str(labels.get(LABEL_ROLE, "")),
+                    revision=str(labels.get(LABEL_REVISION, "")),
+                    started_at=workloads.started_at(item, worker),
+                    serving=workloads.serves(item),
+                )
+            )
+        return tuple(targets)
+
+
+def _names(guards: Sequence[Guard]) -> frozenset[str]:
+    return frozenset(name for guard in guards for name in metric_names(guard) if name is not None)
+
+
+def _levels(guards: Sequence[Guard]) -> frozenset[str]:
+    return frozenset(metric_names(guard)[0] for guard in guards if needs_levels(guard))
+
+
+def _window(guards: Sequence[Guard]) -> timedelta:
+    return max([guard.window for guard in guards if guard.window], default=timedelta())
+
+
+def _scrape_interval(asked: timedelta, status: CrmIntegrationStatus) -> timedelta:
+    if status.rollout is None or status.rollout.phase not in _ON_TRIAL:
+        return asked
+    if any(guard.blame == "undecided" for guard in status.guards):
+        return BLAME_INTERVAL
+    return min(asked, TRIAL_INTERVAL)

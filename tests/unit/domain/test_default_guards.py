@@ -1,0 +1,90 @@
+"""Where the runbook's guards are read, and when they are Inactive."""
+
+from typing import Any
+
+import pytest
+
+from crm_operator.api.v1alpha1 import GuardState, MetricOrigin
+from crm_operator.domain.default_guards import RUNBOOK, lacks_metric, readings_of
+from crm_operator.domain.guards import evaluate
+from crm_operator.domain.world import Evidence, Reading, Unknown
+from tests.unit.domain.builders import a_canary_world, a_guard, a_spec, a_world, read
+
+ERRORS, DEAD = RUNBOOK[0], RUNBOOK[4]
+PODS: dict[str, Any] = {"pods": {}}
+BACKEND: dict[str, Any] = {"backend": {"url": "http://api/crm/metrics"}}
+MISSING = Unknown("not there", "MetricMissing")
+NO_PODS = Unknown("no pod", "NoPods")
+REFUSED = Unknown("connection refused", "ConnectionRefused")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "origins"),
+    [
+        pytest.param({}, [], id="no source"),
+        pytest.param(PODS, ["pods"], id="pods"),
+        pytest.param(BACKEND, ["backend"], id="the backend"),
+        pytest.param(BACKEND | PODS, ["pods", "backend"], id="in their order"),
+    ],
+)
+def test_a_default_guard_may_be_read_from_each_configured_source(metrics: Any, origins: list[str]) -> None:
+    spec = a_spec(guards=None, metrics=metrics)
+    readings = readings_of(ERRORS, spec)
+    assert [reading.metric.from_.value for reading in readings] == origins
+    assert all(reading.metric.name == ERRORS.metric.name for reading in readings)
+    assert readings_of(DEAD, spec) == (DEAD,)
+    own = a_guard()
+    assert readings_of(own, a_spec(guards=[own.to_wire()], metrics=metrics)) == (own,), "a user's guard is what it says"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "lacks"),
+    [
+        pytest.param(Evidence(overall=MISSING), True, id="it is missing"),
+        pytest.param(Evidence(overall=NO_PODS), False, id="there is nobody to ask"),
+        pytest.param(Evidence(overall=REFUSED), False, id="it may have it"),
+        pytest.param(Evidence(overall=read(1)), False, id="it has it"),
+        pytest.param(Evidence(overall=MISSING, by_revision={"a": NO_PODS, "b": MISSING}), True, id="on all sides"),
+        pytest.param(Evidence(overall=MISSING, by_revision={"a": REFUSED, "b": MISSING}), False, id="not on all"),
+    ],
+)
+def test_whether_a_source_lacks_a_metric(evidence: Evidence, lacks: bool) -> None:
+    assert lacks_metric(evidence) == lacks
+
+
+@pytest.mark.parametrize(
+    ("metrics", "found", "state", "says"),
+    [
+        pytest.param({}, None, GuardState.INACTIVE, "set spec.metrics.pods or metrics.backend", id="no source"),
+        pytest.param(PODS, MISSING, GuardState.INACTIVE, "no source has the metric", id="nobody has it"),
+        pytest.param(PODS, REFUSED, GuardState.UNKNOWN, "connection refused", id="unread"),
+        pytest.param(BACKEND, read(11), GuardState.CRITICAL, "crm_sync_errors_total +11 > 10 in 5m", id="read"),
+    ],
+)
+def test_the_state_of_a_default_guard(
+    metrics: Any, found: Reading | Unknown | None, state: GuardState, says: str
+) -> None:
+    evidence = {} if found is None else {ERRORS.name: Evidence(overall=found)}
+    world = a_world(spec=a_spec(guards=None, metrics=metrics), evidence=evidence)
+    verdict = next(verdict for verdict in evaluate(world) if verdict.name == ERRORS.name)
+    assert verdict.state is state
+    assert says in verdict.message
+
+
+def test_a_users_guard_without_its_source_is_unknown_and_blocks() -> None:
+    unread = Unknown("spec.metrics.pods is not set", "NotConfigured")
+    world = a_world(spec=a_spec(metrics={}), evidence={"sync-errors": Evidence(overall=unread)})
+    (verdict,) = evaluate(world)
+    assert (verdict.state, verdict.message) == (GuardState.UNKNOWN, unread.why)
+
+
+def test_a_default_guard_from_the_backend_is_judged_over_all_versions() -> None:
+    """The pods lack the metric: nobody waits for their sides."""
+    (asked,) = readings_of(ERRORS, a_spec(guards=None, metrics=BACKEND))
+    world = a_canary_world(
+        spec=a_spec(guards=None, metrics=PODS | BACKEND),
+        evidence={ERRORS.name: Evidence(overall=read(11), asked=asked)},
+    )
+    verdict = next(verdict for verdict in evaluate(world) if verdict.name == ERRORS.name)
+    assert verdict.guard.metric.from_ is MetricOrigin.BACKEND
+    assert (verdict.state, verdict.blame) == (GuardState.CRITICAL, "revision")
