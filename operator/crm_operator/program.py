@@ -39,6 +39,7 @@ from crm_operator.sources.address import AddressPolicy
 from crm_operator.sources.backend import backend_hub
 from crm_operator.sources.pods import PodHub
 from crm_operator.sources.polling import Surroundings
+from crm_operator.sources.prometheus import prometheus_hub
 from crm_operator.sources.queues import QueueHub
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,8 @@ class Program:
         policy = AddressPolicy(options.allow_hosts, deny=(urlsplit(kube.server).hostname or "",))
         self._queues = QueueHub(policy=policy, on_change=self._queue.add, clock=utc_now)
         self._pods = PodHub(on_change=self._queue.add, clock=utc_now)
-        self._backends = backend_hub(Surroundings(policy=policy, on_change=self._queue.add, clock=utc_now))
+        surroundings = Surroundings(policy=policy, on_change=self._queue.add, clock=utc_now)
+        self._backends, self._prometheus = backend_hub(surroundings), prometheus_hub(surroundings)
         self._lease = self._make_lease()
         self._pauses = PauseReconciler(kube=kube, cache=self._cache, clock=utc_now, enqueue=self._queue.add)
         self._reconciler = self._make_reconciler()
@@ -146,6 +148,7 @@ class Program:
         group.create_task(self._queues.run(), name="queues")
         group.create_task(self._pods.run(), name="pods")
         group.create_task(self._backends.run(), name="backends")
+        group.create_task(self._prometheus.run(), name="prometheus")
         self._workers = [
             group.create_task(self._queue.run(self._reconciler.reconcile), name="work queue"),
             group.create_task(self._pause_queue.run(self._pauses.reconcile), name="pause queue"),
@@ -213,7 +216,7 @@ class Program:
                 revisions=revisions,
                 templates=templates,
                 secrets=Secrets(self._kube, utc_now),
-                hubs=Hubs(queues=self._queues, pods=self._pods, backends=self._backends),
+                hubs=Hubs(queues=self._queues, pods=self._pods, backends=self._backends, prometheus=self._prometheus),
                 clock=utc_now,
             ),
             applier=Applier(

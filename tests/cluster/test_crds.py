@@ -25,6 +25,7 @@ pytestmark = pytest.mark.cluster
 Json = dict[str, Any]
 
 PODS = {"pods": {"port": 9191}}
+PROMETHEUS = {"prometheus": {"url": "http://prometheus:9090"}}
 BACKEND = {"backend": {"url": "http://api:8000/crm/metrics"}}
 CA = {"secretKeyRef": {"name": "ca", "key": "ca.crt"}}
 POD_GUARD: Json = {"metric": {"from": "pods", "name": "crm_sync_errors_total"}, "reduce": "Increase", "window": "5m"}
@@ -389,13 +390,14 @@ WRONG = [
         "ratio of nothing",
         an_integration(metrics=PODS, guards=[a_guard(**POD_GUARD | {"reduce": "Ratio"})]),
         "spec.guards[0].metric",
-        "Ratio needs the counter to divide by; add metric.per, e.g. per: crm_sync_jobs_total",
+        "Ratio needs the counter to divide by; add metric.per, e.g. per: crm_sync_jobs_total, "
+        "or metric.perQuery with prometheus",
     ),
     wrong(
         "useless per",
         an_integration(metrics=PODS, guards=[a_guard(**POD_GUARD | {"metric": POD_GUARD["metric"] | {"per": "jobs"}})]),
         "spec.guards[0].metric",
-        "metric.per is for Ratio only; remove it or write reduce: Ratio",
+        "metric.per and perQuery are for Ratio only; remove them or write reduce: Ratio",
     ),
     wrong(
         "quantile of nothing",
@@ -424,7 +426,76 @@ WRONG = [
         "unknown origin",
         an_integration(guards=[a_guard(metric={"from": "datadog", "name": "x"})]),
         "spec.guards[0].metric.from",
-        'Unsupported value: "datadog": supported values: "pods", "backend", "queue"',
+        'Unsupported value: "datadog": supported values: "pods", "backend", "prometheus", "queue"',
+    ),
+    wrong(
+        "prometheus without metrics",
+        an_integration(guards=[a_guard(metric={"from": "prometheus", "query": "up"})]),
+        "spec.guards",
+        "a guard reads from prometheus, but metrics.prometheus is not set; "
+        "add it, e.g. metrics: {prometheus: {url: 'http://prometheus.monitoring:9090'}}",
+    ),
+    wrong(
+        "prometheus by name",
+        an_integration(metrics=PROMETHEUS, guards=[a_guard(metric={"from": "prometheus", "name": "up"})]),
+        "spec.guards[0].metric",
+        "prometheus is asked with metric.query, and metric.perQuery of a Ratio; write these, not name and per",
+    ),
+    wrong(
+        "pods by query",
+        an_integration(metrics=PODS, guards=[a_guard(metric={"from": "pods", "query": "up"})]),
+        "spec.guards[0].metric",
+        "pods is read by metric.name, and metric.per of a Ratio; write these, not query and perQuery",
+    ),
+    wrong(
+        "queue by query",
+        an_integration(guards=[a_guard(metric={"from": "queue", "query": "up"})]),
+        "spec.guards[0].metric",
+        "queue is read by metric.name",
+    ),
+    wrong(
+        "another placeholder",
+        an_integration(metrics=PROMETHEUS, guards=[a_guard(metric={"from": "prometheus", "query": "up{a='$(ROLE)'}"})]),
+        "spec.guards[0].metric.query",
+        "must be PromQL, in which $(REVISION) is the only $(...)",
+    ),
+    wrong(
+        "increase of a sum",
+        an_integration(
+            metrics=PROMETHEUS,
+            guards=[
+                a_guard(
+                    metric={"from": "prometheus", "query": "sum by (pod) (errors_total)"},
+                    reduce="Increase",
+                    window="5m",
+                )
+            ],
+        ),
+        "spec.guards[0].metric",
+        "Increase adds the series up itself, after it has looked for restarts in each; "
+        "write the bare counter, without sum() or rate()",
+    ),
+    wrong(
+        "ratio by a rate",
+        an_integration(
+            metrics=PROMETHEUS,
+            guards=[
+                a_guard(
+                    metric={"from": "prometheus", "query": "errors_total", "perQuery": "rate(jobs_total[5m])"},
+                    reduce="Ratio",
+                    window="5m",
+                )
+            ],
+        ),
+        "spec.guards[0].metric",
+        "Ratio adds the series up itself",
+    ),
+    wrong(
+        "prometheus with a query in the URL",
+        an_integration(metrics={"prometheus": {"url": "http://prometheus:9090/?x=y"}}),
+        "spec.metrics.prometheus.url",
+        "must be http://HOST:PORT or https://..., with the path before /api/v1 if there is one; "
+        "a URL with a user or password belongs in a Secret, see urlFrom",
     ),
     wrong(
         "quantile of a backend",
@@ -556,6 +627,12 @@ DURATIONS = [
     (lambda d: an_integration(rollout={"progressDeadline": d}), "spec.rollout.progressDeadline", "10s", "24h"),
     (lambda d: an_integration(metrics={"pods": {"interval": d}}), "spec.metrics.pods.interval", "1s", "5m"),
     (
+        lambda d: an_integration(metrics={"prometheus": {"url": "http://prometheus:9090", "interval": d}}),
+        "spec.metrics.prometheus.interval",
+        "1s",
+        "5m",
+    ),
+    (
         lambda d: an_integration(metrics={"backend": {"url": "http://api/", "interval": d}}),
         "spec.metrics.backend.interval",
         "1s",
@@ -629,6 +706,31 @@ GOOD = [
     pytest.param(
         an_integration(metrics={"backend": {"urlFrom": {"secretKeyRef": {"name": "a", "key": "u"}}, "root": ""}}),
         id="a backend's URL from a Secret",
+    ),
+    pytest.param(
+        an_integration(
+            metrics={"prometheus": {"url": "https://prometheus.monitoring:9090/prefix", "interval": "30s"}},
+            guards=[
+                a_guard(
+                    "errors",
+                    metric={
+                        "from": "prometheus",
+                        "query": 'errors_total{revision="$(REVISION)", path=~".*$"}',
+                        "perQuery": 'jobs_total{revision="$(REVISION)"}',
+                    },
+                    reduce="Ratio",
+                    window="5m",
+                ),
+                a_guard("sum", metric={"from": "prometheus", "query": "sum(rate(errors_total[5m]))"}, reduce="Last"),
+                a_guard(
+                    "count",
+                    metric={"from": "prometheus", "query": "http_request_duration_count or job_sum"},
+                    reduce="Rate",
+                    window="5m",
+                ),
+            ],
+        ),
+        id="Prometheus",
     ),
     pytest.param(
         an_integration(queue={"names": ["q"], "urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}),

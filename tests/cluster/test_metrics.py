@@ -1,12 +1,14 @@
-"""Guards that read the application's JSON endpoint, with an operator and a real API server."""
+"""Guards that read the application's JSON endpoint or Prometheus, with an operator and a real API server."""
 
 import base64
 import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from tests.cluster.scene import Json, Scene, cond, is_stable, observed, says
+from tests.cluster.scene import Json, Scene, cond, in_phase, is_stable, observed, rollout, says, version
+from tests.cluster.test_rollout import HOLDING
 from tests.sources.misbehaving import answers, served
 
 pytestmark = pytest.mark.cluster
@@ -67,8 +69,11 @@ async def test_default_guards_read_the_first_source_that_has_their_metric(scene:
         await scene.create(
             guards=None, metrics={"backend": {"url": f"http://127.0.0.1:{server.port}/", "interval": "1s"}}
         )
-        seen = await scene.until(lambda obj: is_stable(obj) and guard_of(obj, "sync-errors").get("state") == "Unknown")
-        assert "window of 300s is not filled yet" in guard_of(seen, "sync-errors")["message"]
+        seen = await scene.until(
+            lambda obj: is_stable(obj) and "is not filled yet" in guard_of(obj, "sync-errors").get("message", ""),
+            within=60,  # sentences with numbers are written every 15 s
+        )
+        assert guard_of(seen, "sync-errors")["state"] == "Unknown"
         assert guard_of(seen, "webhook-latency")["message"] == "no source has the metric webhook_latency_p95"
         assert guard_of(seen, "webhook-latency")["state"] == "Inactive"
 
@@ -89,3 +94,34 @@ async def test_a_host_that_may_not_be_named(scene: Scene) -> None:
     assert "spec.metrics.backend.url" in cond(told, "MetricsAvailable")["message"]
     assert observed(told)
     assert guard_of(told, "failed-syncs")["state"] == "Unknown"
+
+
+async def test_a_query_by_version_rolls_the_release_back_that_fails_alone(scene: Scene) -> None:
+    """Prometheus says how often each revision failed; stable does not, so the release is to blame."""
+    stable = rollout(await scene.settled())["stableRevision"]
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        start, end = (float(request.query[name]) for name in ("start", "end"))
+        errors = "0" if stable in request.query["query"] else "20"
+        points = [[start, "0"], [end - 1, "0"], [end, errors]]
+        data = {"resultType": "matrix", "result": [{"metric": {}, "values": points}]}
+        return web.json_response({"status": "success", "data": data})
+
+    guard = {
+        "name": "sync-errors",
+        "metric": {"from": "prometheus", "query": 'crm_sync_errors_total{revision="$(REVISION)"}'},
+        "reduce": "Increase",
+        "window": "5m",
+        "critical": {"above": 10},
+    }
+    async with served(answer) as server:
+        await scene.change(
+            metrics={"prometheus": {"url": f"http://127.0.0.1:{server.port}", "interval": "1s"}},
+            guards=[guard],
+            rollout=HOLDING,
+            workers=version(2),
+        )
+        back = await scene.until(in_phase("RolledBack"))
+    told = guard_of(back, "sync-errors")
+    assert "+20 > 10 in 5m on the new version, +0 on stable" in rollout(back)["reason"], told
+    assert cond(back, "RolledBack")["status"] == "True"

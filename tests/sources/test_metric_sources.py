@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 import pytest
+from aiohttp import web
 
-from crm_operator.api.v1alpha1 import Guard
+from crm_operator.api.v1alpha1 import Guard, MetricOrigin
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import Evidence, Reading, Unknown
 from crm_operator.sources.address import AddressPolicy
@@ -19,6 +20,7 @@ from crm_operator.sources.backend import BackendSource, backend_hub
 from crm_operator.sources.endpoint import EndpointSource
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
 from crm_operator.sources.polling import Surroundings
+from crm_operator.sources.prometheus import PrometheusSource, prometheus_hub, queries_of
 from crm_operator.sources.secret import Secret
 from tests.sources.conftest import Changes, now, running
 from tests.sources.misbehaving import FAULTS, SECRET, Handler, Server, answers, served
@@ -39,11 +41,8 @@ class Kind:
     """How one source is set up, and what a server that behaves says to it."""
 
     watch: Callable[[int, Changes], Hub]  # given the server's port
-    body: Callable[[str], bytes]  # with ERRORS having the value that is written so
+    says: Callable[[str], Handler]  # ERRORS has the value that is written so
     guard: Callable[[str], Guard]  # by reduce
-
-    def says(self, value: str) -> Handler:
-        return answers(body=self.body(value))
 
 
 def _pods(port: int, changes: Changes) -> Hub:
@@ -69,15 +68,50 @@ def _backend(port: int, changes: Changes) -> Hub:
     return hub
 
 
+def _prometheus(port: int, changes: Changes) -> Hub:
+    hub = prometheus_hub(surroundings(changes))
+    endpoint = EndpointSource(Secret(f"http://127.0.0.1:{port}"), "spec.metrics.prometheus.url")
+    queries = [query for reduce in ("Last", "Increase") for query in queries_of(_query(reduce), ())[None]]
+    hub.watch(KEY, PrometheusSource(endpoint, INTERVAL, (), frozenset(queries)))
+    return hub
+
+
+def _query(reduce: str) -> Guard:
+    guard = a_guard(reduce=reduce)
+    asked = {"from_": MetricOrigin.PROMETHEUS, "name": None, "query": ERRORS}
+    return guard.model_copy(update={"metric": guard.metric.model_copy(update=asked)})
+
+
+def _says_by_version(value: str) -> Handler:
+    return answers(text=f"{ERRORS} {value}\n")
+
+
+def _says_in_json(value: str) -> Handler:
+    return answers(text=f'{{"metrics": {{"{ERRORS}": {value}}}, "note": "{SECRET}"}}')
+
+
+def _says_to_a_query(value: str) -> Handler:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, web.BaseRequest)
+        points = [[float(request.query[name]), value] for name in ("start", "end")]
+        data = {"resultType": "matrix", "result": [{"metric": {"note": SECRET}, "values": points}]}
+        return web.json_response({"status": "success", "data": data})
+
+    return handler
+
+
 KINDS = {
-    "pods": Kind(_pods, lambda value: f"{ERRORS} {value}\n".encode(), lambda reduce: a_guard(reduce=reduce)),
-    "backend": Kind(
-        _backend,
-        lambda value: f'{{"metrics": {{"{ERRORS}": {value}}}, "note": "{SECRET}"}}'.encode(),
-        lambda reduce: a_guard(reduce=reduce),
-    ),
+    "pods": Kind(_pods, _says_by_version, lambda reduce: a_guard(reduce=reduce)),
+    "backend": Kind(_backend, _says_in_json, lambda reduce: a_guard(reduce=reduce)),
+    "prometheus": Kind(_prometheus, _says_to_a_query, _query),
 }
-each_kind = pytest.mark.parametrize("kind", [pytest.param(kind, id=name) for name, kind in KINDS.items()])
+
+
+def kinds(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("kind", [pytest.param(KINDS[name], id=name) for name in names])
+
+
+each_kind = kinds(*KINDS)
 
 
 class Stand:
@@ -138,7 +172,7 @@ async def test_a_server_that_misbehaves_gives_no_value_and_is_heard_again(kind: 
 async def test_a_value_that_is_none(kind: Kind, value: str, reduce: str, reason: str) -> None:
     async with a_stand(kind, kind.says(value)) as stand:
         unknown = await stand.when(lambda r: isinstance(r, Unknown) and r.reason == reason, reduce=reduce)
-        assert ERRORS in unknown.why
+        assert ERRORS in unknown.why or "query" in unknown.why
 
 
 @each_kind
@@ -156,7 +190,7 @@ async def test_one_bad_answer_does_not_undo_the_value_before(kind: Kind) -> None
         assert isinstance(stand.overall(), Reading)
 
 
-@each_kind
+@kinds("pods", "backend")  # Prometheus has its own past: test_prometheus.py
 async def test_what_was_counted_before_an_outage_is_counted_after_it(kind: Kind) -> None:
     async with a_stand(kind, kind.says("3")) as stand:
         await stand.when(lambda r: isinstance(r, Reading), reduce="Increase")

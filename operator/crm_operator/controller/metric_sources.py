@@ -16,6 +16,7 @@ from crm_operator.api.v1alpha1 import (
     Guard,
     GuardMetric,
     MetricOrigin,
+    PrometheusMetrics,
     Reduce,
     RolloutPhase,
 )
@@ -33,6 +34,7 @@ from crm_operator.domain.world import Evidence, Reading, Unknown
 from crm_operator.sources.backend import BackendHub, BackendSource
 from crm_operator.sources.endpoint import EndpointSource
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
+from crm_operator.sources.prometheus import PrometheusHub, PrometheusSource, queries_of
 from crm_operator.sources.queues import QueueHub
 from crm_operator.sources.secret import Secret
 
@@ -57,6 +59,7 @@ class Hubs:
     queues: QueueHub
     pods: PodHub
     backends: BackendHub
+    prometheus: PrometheusHub
 
 
 class MetricSources:
@@ -69,16 +72,19 @@ class MetricSources:
 
     async def watch(self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus) -> None:
         """Read from now on what `spec` asks for. Cheap when unchanged."""
-        wanted = [reading for guard, _ in guards_of(spec.guards) for reading in readings_of(guard, spec)]
+        wanted = [reading for guard, _ in guards_of(spec.guards) for reading in _readings(key, spec, guard)]
         by_origin = {origin: [guard for guard in wanted if guard.metric.from_ is origin] for origin in MetricOrigin}
         self._hubs.pods.watch(key, self._pod_source(key, spec, status, by_origin[MetricOrigin.PODS]))
         self._hubs.backends.watch(key, await self._backend_source(key, spec, by_origin[MetricOrigin.BACKEND]))
+        self._hubs.prometheus.watch(
+            key, await self._prometheus_source(key, spec, status, by_origin[MetricOrigin.PROMETHEUS])
+        )
 
     def evidence(self, key: Key, spec: CrmIntegrationSpec) -> dict[str, Evidence]:
         """What each guard in force reads, by its name."""
         found: dict[str, Evidence] = {}
         for guard, _ in guards_of(spec.guards):
-            readings = [(reading, self._read(key, spec, reading)) for reading in readings_of(guard, spec)]
+            readings = [(reading, self._read(key, spec, reading)) for reading in _readings(key, spec, guard)]
             if not readings:
                 continue
             # The first that has it, or could not be read and may have it.
@@ -94,13 +100,19 @@ class MetricSources:
 
     def health(self, key: Key, spec: CrmIntegrationSpec) -> Unknown | None:
         """Why a configured source cannot be read, the first one in order; None: all can."""
-        pods = self._hubs.pods.health(key) if spec.metrics.pods is not None else None
-        return pods or (self._hubs.backends.health(key) if spec.metrics.backend is not None else None)
+        metrics, hubs = spec.metrics, self._hubs
+        faults = [
+            hubs.pods.health(key) if metrics.pods is not None else None,
+            hubs.backends.health(key) if metrics.backend is not None else None,
+            hubs.prometheus.health(key) if metrics.prometheus is not None else None,
+        ]
+        return next((fault for fault in faults if fault is not None and fault.reason != "Starting"), None)
 
     def forget(self, key: Key) -> None:
         """The integration is gone."""
         self._hubs.pods.forget(key)
         self._hubs.backends.forget(key)
+        self._hubs.prometheus.forget(key)
 
     def _read(self, key: Key, spec: CrmIntegrationSpec, guard: Guard) -> Evidence:
         match guard.metric.from_:
@@ -110,7 +122,9 @@ class MetricSources:
                 return self._hubs.pods.evidence(key, guard)
             case MetricOrigin.BACKEND if spec.metrics.backend is not None:
                 return self._hubs.backends.evidence(key, guard)
-            case MetricOrigin.PODS | MetricOrigin.BACKEND:
+            case MetricOrigin.PROMETHEUS if spec.metrics.prometheus is not None:
+                return self._hubs.prometheus.evidence(key, guard)
+            case MetricOrigin.PODS | MetricOrigin.BACKEND | MetricOrigin.PROMETHEUS:
                 field = f"spec.metrics.{guard.metric.from_.value}"
                 return Evidence(overall=Unknown(f"{field} is not set", "NotConfigured"))
 
@@ -153,7 +167,28 @@ class MetricSources:
             window=_window(guards),
         )
 
-    async def _endpoint(self, key: Key, given: BackendMetrics, *, field: str, renew: bool) -> EndpointSource | Unknown:
+    async def _prometheus_source(
+        self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, guards: Sequence[Guard]
+    ) -> PrometheusSource | Unknown | None:
+        prometheus = spec.metrics.prometheus
+        if prometheus is None:
+            return None
+        renew = self._hubs.prometheus.health(key) is not None
+        endpoint = await self._endpoint(key, prometheus, field="spec.metrics.prometheus", renew=renew)
+        if isinstance(endpoint, Unknown):
+            return endpoint
+        revisions = _revisions(status)
+        asked = [queries for guard in guards for queries in queries_of(guard, revisions).values()]
+        return PrometheusSource(
+            endpoint=endpoint,
+            interval=prometheus.interval,
+            revisions=revisions,
+            queries=frozenset(query for queries in asked for query in queries),
+        )
+
+    async def _endpoint(
+        self, key: Key, given: BackendMetrics | PrometheusMetrics, *, field: str, renew: bool
+    ) -> EndpointSource | Unknown:
         """The URL and the credentials of `given`, or why one of them cannot be had."""
         url: Secret | Unknown
         if given.url_from is None:
@@ -203,6 +238,17 @@ class MetricSources:
                 )
             )
         return tuple(targets)
+
+
+def _readings(key: Key, spec: CrmIntegrationSpec, guard: Guard) -> tuple[Guard, ...]:
+    return readings_of(guard, spec, namespace=key.namespace, name=key.name)
+
+
+def _revisions(status: CrmIntegrationStatus) -> tuple[str, ...]:
+    """The versions that may run now: stable, and the one on trial."""
+    rollout = status.rollout
+    named = [rollout.stable_revision, rollout.candidate_revision] if rollout is not None else []
+    return tuple(dict.fromkeys(revision for revision in named if revision is not None))
 
 
 def _names(guards: Sequence[Guard]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The runbook's table of thresholds, used when `guards` is omitted. Source: the runbook, "Thresholds".
 
-Those on workers' metrics are read from the first configured source that has them: pods, backend. One that no source
-has, or with no source configured, is Inactive: shown, and blocks nothing.
+Those on workers' metrics are read from the first configured source that has them: pods, backend, prometheus. One that
+no source has, or with no source configured, is Inactive: shown, and blocks nothing.
 """
 
 from datetime import timedelta
@@ -53,12 +53,23 @@ def guards_of(guards: list[Guard] | None) -> tuple[tuple[Guard, bool], ...]:
     return tuple((guard, False) for guard in guards)
 
 
-def readings_of(guard: Guard, spec: CrmIntegrationSpec) -> tuple[Guard, ...]:
-    """What to ask for: the guard itself, or a default one of each configured source, in their order. () = of none."""
+def readings_of(guard: Guard, spec: CrmIntegrationSpec, *, namespace: str, name: str) -> tuple[Guard, ...]:
+    """What to ask for: the guard itself, or a default one of each configured source, in their order. () = of none.
+
+    Prometheus is asked for the series of the pods of the integration `name` in `namespace`.
+    """
     if spec.guards is not None or guard.metric.from_ is MetricOrigin.QUEUE:
         return (guard,)
-    configured = {MetricOrigin.PODS: spec.metrics.pods, MetricOrigin.BACKEND: spec.metrics.backend}
-    return tuple(_read_from(origin, guard) for origin, source in configured.items() if source is not None)
+    metrics = spec.metrics
+    found = [guard] if metrics.pods is not None else []
+    if metrics.backend is not None:
+        found.append(_asked(guard, from_=MetricOrigin.BACKEND))
+    if metrics.prometheus is not None:
+        # Labels as the Prometheus Operator and the community's chart set them. A pod is called DEPLOYMENT-HASH-SUFFIX.
+        pods = f'namespace="{namespace}",pod=~"{name}(-canary)?-[a-z0-9]+-[a-z0-9]+"'
+        query = f"{guard.metric.name}{{{pods}}}"
+        found.append(_asked(guard, from_=MetricOrigin.PROMETHEUS, query=query))
+    return tuple(found)
 
 
 def lacks_metric(evidence: Evidence) -> bool:
@@ -68,7 +79,5 @@ def lacks_metric(evidence: Evidence) -> bool:
     return METRIC_MISSING in reasons and reasons <= {METRIC_MISSING, NO_PODS}
 
 
-def _read_from(origin: MetricOrigin, guard: Guard) -> Guard:
-    if guard.metric.from_ is origin:
-        return guard
-    return guard.model_copy(update={"metric": guard.metric.model_copy(update={"from_": origin})})
+def _asked(guard: Guard, **metric: object) -> Guard:
+    return guard.model_copy(update={"metric": guard.metric.model_copy(update=metric)})

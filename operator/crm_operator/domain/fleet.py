@@ -71,7 +71,7 @@ class PodFleet:
         """One guard's metric by revision, for revisions that have pods, and over all."""
         sides = self._sides()
         if not sides:
-            return Evidence(overall=Unknown(f"{guard.metric.name}: there is no pod to read", "NoPods"))
+            return Evidence(overall=Unknown(f"{guard.metric.shown}: there is no pod to read", "NoPods"))
         by_revision: dict[str, Reading | Unknown] = {}
         for side, pods in sides.items():
             group = self._group(pods, now)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Answer, Guard, GuardState, GuardStatus, MetricOrigin, Reduce, RolloutPhase
+from crm_operator.api.v1alpha1 import (
+    REVISION,
+    Answer,
+    Guard,
+    GuardState,
+    GuardStatus,
+    MetricOrigin,
+    Reduce,
+    RolloutPhase,
+)
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Likeness
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
@@ -50,15 +59,15 @@ def candidate_of(world: World) -> str | None:
 
 
 def _judge(world: World, guard: Guard, *, is_default: bool) -> Verdict:
-    if is_default and not readings_of(guard, world.spec):
+    if is_default and not readings_of(guard, world.spec, namespace=world.namespace, name=world.name):
         return Verdict(
             guard=guard,
             state=GuardState.INACTIVE,
-            message="reads the workers' metrics; set spec.metrics.pods or metrics.backend to use it",
+            message="reads the workers' metrics; set spec.metrics to use it",
         )
     evidence = world.evidence.get(guard.name) or Evidence(overall=Unknown("not read yet", "Starting"))
     if is_default and lacks_metric(evidence):
-        return Verdict(guard=guard, state=GuardState.INACTIVE, message=f"no source has the metric {guard.metric.name}")
+        return Verdict(guard=guard, state=GuardState.INACTIVE, message=f"no source has the metric {guard.metric.shown}")
     guard = evidence.asked or guard
     candidate = candidate_of(world)
     if _tells_versions(guard) and candidate is not None:
@@ -67,7 +76,7 @@ def _judge(world: World, guard: Guard, *, is_default: bool) -> Verdict:
 
 
 def _tells_versions(guard: Guard) -> bool:
-    return guard.metric.from_ is MetricOrigin.PODS
+    return guard.metric.from_ is MetricOrigin.PODS or REVISION in (guard.metric.query or "")
 
 
 def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: str) -> Verdict:
@@ -185,8 +194,9 @@ def _verdict(
 
 def _metric(guard: Guard) -> str:
     if guard.metric.quantile is not None:
-        return f"{guard.metric.name} quantile {_number(guard.metric.quantile)}"
-    return f"{guard.metric.name}/{guard.metric.per}" if guard.metric.per else guard.metric.name
+        return f"{guard.metric.shown} quantile {_number(guard.metric.quantile)}"
+    per = guard.metric.per_shown
+    return f"{guard.metric.shown}/{per}" if per else guard.metric.shown
 
 
 def _shown(guard: Guard, reading: Reading) -> str:

@@ -223,6 +223,7 @@ def metrics_available(found: Findings) -> Says:
     metrics = found.world.spec.metrics
     read = [f"workers are read on port {metrics.pods.port}{metrics.pods.path}"] if metrics.pods is not None else []
     read += ["the backend is read"] if metrics.backend is not None else []
+    read += ["Prometheus is read"] if metrics.prometheus is not None else []
     if not read:
         return Says("True", "NotConfigured", "spec.metrics is not set; guards on workers' metrics are Inactive")
     if found.world.metrics is not None:

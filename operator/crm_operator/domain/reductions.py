@@ -44,8 +44,13 @@ _BUCKET = "_bucket"
 
 
 def metric_names(guard: Guard) -> tuple[str, str | None]:
-    """The series that a guard reads, and of Ratio the one to divide by. Of a histogram they are its buckets."""
-    name = guard.metric.name
+    """The series that a guard reads, and of Ratio the one to divide by. Of a histogram they are its buckets.
+
+    A query has no name of its own, and is called by its field.
+    """
+    if guard.metric.query is not None:
+        return guard.metric.name or "query", "perQuery"
+    name = guard.metric.name or ""
     if guard.reduce is Reduce.QUANTILE:
         name = name.removesuffix(_BUCKET) + _BUCKET
     return name, guard.metric.per

@@ -56,7 +56,7 @@ def test_the_guards_in_force_by_default_are_listed() -> None:
     for guard in RUNBOOK:
         limits = [f"> {limit.above:g}" if limit else "–" for limit in (guard.warning, guard.critical)]
         (row,) = [line for line in REFERENCE.splitlines() if line.startswith(f"| `{guard.name}` |")]
-        assert f"`{guard.metric.name}`" in row
+        assert f"`{guard.metric.shown}`" in row
         assert f", {guard.reduce}" in row
         assert row.endswith(f"| {' | '.join(limits)} |")
 

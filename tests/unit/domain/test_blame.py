@@ -205,7 +205,7 @@ def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
             heappush(running, (time + takes * random.uniform(0.7, 1.3), pod, fails))
         now = NOW + look * SECOND
         for pod in pods:
-            counts = {guard.metric.name: failed[pod], JOBS_METRIC: done[pod]}
+            counts = {guard.metric.shown: failed[pod], JOBS_METRIC: done[pod]}
             fleet.record(pod, {name: Sample(count, count) for name, count in counts.items()}, now)
         sides = fleet.evidence(guard, now).by_revision
         mine, look = sides["new"], look + 1

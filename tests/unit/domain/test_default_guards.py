@@ -1,21 +1,37 @@
 """Where the runbook's guards are read, and when they are Inactive."""
 
+import re
 from typing import Any
 
 import pytest
 
-from crm_operator.api.v1alpha1 import GuardState, MetricOrigin
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, Guard, GuardState, MetricOrigin
 from crm_operator.domain.default_guards import RUNBOOK, lacks_metric, readings_of
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.world import Evidence, Reading, Unknown
 from tests.unit.domain.builders import a_canary_world, a_guard, a_spec, a_world, read
 
 ERRORS, DEAD = RUNBOOK[0], RUNBOOK[4]
+PROMETHEUS: dict[str, Any] = {"prometheus": {"url": "http://prometheus:9090"}}
 PODS: dict[str, Any] = {"pods": {}}
 BACKEND: dict[str, Any] = {"backend": {"url": "http://api/crm/metrics"}}
 MISSING = Unknown("not there", "MetricMissing")
 NO_PODS = Unknown("no pod", "NoPods")
 REFUSED = Unknown("connection refused", "ConnectionRefused")
+
+
+def readings(guard: Guard, spec: CrmIntegrationSpec) -> tuple[Guard, ...]:
+    return readings_of(guard, spec, namespace="crm", name="hubspot")
+
+
+def test_prometheus_is_asked_for_the_pods_of_the_integration_only() -> None:
+    (asked,) = readings(ERRORS, a_spec(guards=None, metrics=PROMETHEUS))
+    assert asked.metric.query == ('crm_sync_errors_total{namespace="crm",pod=~"hubspot(-canary)?-[a-z0-9]+-[a-z0-9]+"}')
+    pattern = re.compile((asked.metric.query or "").partition('=~"')[2].removesuffix('"}'))
+    assert pattern.fullmatch("hubspot-6d4cf56db6-x2x9q")
+    assert pattern.fullmatch("hubspot-canary-6d4cf56db6-x2x9q")
+    for other in ("hubspot-eu-6d4cf56db6-x2x9q", "my-hubspot-6d4cf56db6-x2x9q", "hubspot-0"):
+        assert not pattern.fullmatch(other)
 
 
 @pytest.mark.parametrize(
@@ -24,17 +40,18 @@ REFUSED = Unknown("connection refused", "ConnectionRefused")
         pytest.param({}, [], id="no source"),
         pytest.param(PODS, ["pods"], id="pods"),
         pytest.param(BACKEND, ["backend"], id="the backend"),
-        pytest.param(BACKEND | PODS, ["pods", "backend"], id="in their order"),
+        pytest.param(PROMETHEUS, ["prometheus"], id="Prometheus"),
+        pytest.param(PROMETHEUS | BACKEND | PODS, ["pods", "backend", "prometheus"], id="in their order"),
     ],
 )
 def test_a_default_guard_may_be_read_from_each_configured_source(metrics: Any, origins: list[str]) -> None:
     spec = a_spec(guards=None, metrics=metrics)
-    readings = readings_of(ERRORS, spec)
-    assert [reading.metric.from_.value for reading in readings] == origins
-    assert all(reading.metric.name == ERRORS.metric.name for reading in readings)
-    assert readings_of(DEAD, spec) == (DEAD,)
+    found = readings(ERRORS, spec)
+    assert [reading.metric.from_.value for reading in found] == origins
+    assert all(reading.metric.name == ERRORS.metric.name for reading in found)
+    assert readings(DEAD, spec) == (DEAD,)
     own = a_guard()
-    assert readings_of(own, a_spec(guards=[own.to_wire()], metrics=metrics)) == (own,), "a user's guard is what it says"
+    assert readings(own, a_spec(guards=[own.to_wire()], metrics=metrics)) == (own,), "a user's guard is what it says"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +72,7 @@ def test_whether_a_source_lacks_a_metric(evidence: Evidence, lacks: bool) -> Non
 @pytest.mark.parametrize(
     ("metrics", "found", "state", "says"),
     [
-        pytest.param({}, None, GuardState.INACTIVE, "set spec.metrics.pods or metrics.backend", id="no source"),
+        pytest.param({}, None, GuardState.INACTIVE, "set spec.metrics to use it", id="no source"),
         pytest.param(PODS, MISSING, GuardState.INACTIVE, "no source has the metric", id="nobody has it"),
         pytest.param(PODS, REFUSED, GuardState.UNKNOWN, "connection refused", id="unread"),
         pytest.param(BACKEND, read(11), GuardState.CRITICAL, "crm_sync_errors_total +11 > 10 in 5m", id="read"),
@@ -80,7 +97,7 @@ def test_a_users_guard_without_its_source_is_unknown_and_blocks() -> None:
 
 def test_a_default_guard_from_the_backend_is_judged_over_all_versions() -> None:
     """The pods lack the metric: nobody waits for their sides."""
-    (asked,) = readings_of(ERRORS, a_spec(guards=None, metrics=BACKEND))
+    (asked,) = readings(ERRORS, a_spec(guards=None, metrics=BACKEND))
     world = a_canary_world(
         spec=a_spec(guards=None, metrics=PODS | BACKEND),
         evidence={ERRORS.name: Evidence(overall=read(11), asked=asked)},

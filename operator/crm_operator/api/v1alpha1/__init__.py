@@ -1,21 +1,16 @@
 """crm.agoralia.app/v1alpha1: the single source of the CRDs (crdgen.py) and of validation."""
 
+from crm_operator.api.v1alpha1.guard import REVISION, Guard, GuardMetric, MetricOrigin, QueueMetric, Reduce, Threshold
 from crm_operator.api.v1alpha1.integration import (
     BrokerKind,
     CrmIntegrationSpec,
-    Guard,
-    GuardMetric,
-    MetricOrigin,
     OnCritical,
     Queue,
-    QueueMetric,
-    Reduce,
     Rollout,
     RolloutStep,
-    Threshold,
     Workers,
 )
-from crm_operator.api.v1alpha1.metrics import BackendMetrics, Metrics, PodMetrics
+from crm_operator.api.v1alpha1.metrics import BackendMetrics, HttpMetrics, Metrics, PodMetrics, PrometheusMetrics
 from crm_operator.api.v1alpha1.pause import SyncPauseIntegration, SyncPausePhase, SyncPauseSpec, SyncPauseStatus
 from crm_operator.api.v1alpha1.scaling import RateLimit, RatePreset, Scaling
 from crm_operator.api.v1alpha1.secret_ref import FromSecret, SecretKeyRef, Tls
@@ -43,6 +38,7 @@ from crm_operator.api.v1alpha1.status import (
 )
 
 __all__ = [
+    "REVISION",
     "Answer",
     "AutomaticPauseState",
     "AutomaticPauseStatus",
@@ -58,11 +54,13 @@ __all__ = [
     "GuardMetric",
     "GuardState",
     "GuardStatus",
+    "HttpMetrics",
     "MetricOrigin",
     "Metrics",
     "OnCritical",
     "Phase",
     "PodMetrics",
+    "PrometheusMetrics",
     "Queue",
     "QueueMetric",
     "QueueStatus",

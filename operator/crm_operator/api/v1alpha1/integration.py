@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, WithJsonSchema
 
 from crm_operator.api.base import ApiModel, DnsLabel, Matching, cel, rules
 from crm_operator.api.duration import duration_between
+from crm_operator.api.v1alpha1.guard import Guard
 from crm_operator.api.v1alpha1.metrics import Metrics
 from crm_operator.api.v1alpha1.scaling import Scaling
 from crm_operator.api.v1alpha1.secret_ref import FromSecret, Tls
@@ -25,22 +26,6 @@ QueueName = Annotated[
         "must be a Dramatiq name: a letter or _, then letters, digits, '.', '_' and '-'",
     ),
 ]
-MetricName = Annotated[
-    str,
-    StringConstraints(max_length=200),
-    Matching(
-        "^[a-zA-Z_:][a-zA-Z0-9_:]*$",
-        "must be a metric name without labels, like crm_sync_errors_total: letters, digits, '_' and ':'",
-    ),
-]
-
-
-class MetricOrigin(StrEnum):
-    """Where a guard's metric is read."""
-
-    PODS = "pods"
-    BACKEND = "backend"
-    QUEUE = "queue"
 
 
 class BrokerKind(StrEnum):
@@ -48,27 +33,6 @@ class BrokerKind(StrEnum):
 
     REDIS = "redis"
     RABBITMQ = "rabbitmq"
-
-
-class QueueMetric(StrEnum):
-    """Metrics that the broker itself gives, summed over `queue.names`."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DELAYED = "delayed"
-    DEAD = "dead"
-
-
-class Reduce(StrEnum):
-    """How the samples of a window become one value."""
-
-    INCREASE = "Increase"
-    RATE = "Rate"
-    RATIO = "Ratio"
-    QUANTILE = "Quantile"
-    AVERAGE = "Average"
-    MAX = "Max"
-    LAST = "Last"
 
 
 #: What the CRD says of a pod template: just enough to find the worker container. The API server checks the rest when
@@ -232,94 +196,6 @@ class Rollout(ApiModel):
     )
 
 
-class GuardMetric(ApiModel):
-    """What a guard reads."""
-
-    from_: MetricOrigin = Field(
-        alias="from",
-        description="pods: scraped from the workers. backend: the application's JSON. queue: the broker's counts.",
-    )
-    name: MetricName = Field(description="Metric name; of a queue: waiting, running, delayed or dead.")
-    per: MetricName | None = Field(default=None, description="Of Ratio: the counter to divide by.")
-    quantile: float | None = Field(
-        default=None, gt=0, lt=1, description="Of Quantile: which one, e.g. 0.95; the metric is a histogram."
-    )
-
-
-class Threshold(ApiModel):
-    """Crossed when the value is above it; exactly equal is not above."""
-
-    above: float = Field(ge=0, le=1e15, description="The limit, a number of at least 0.")
-
-
-class Guard(ApiModel):
-    """One metric, reduced over a window and compared with thresholds."""
-
-    model_config = ApiModel.model_config | {
-        "json_schema_extra": rules(
-            cel(
-                "has(self.warning) || has(self.critical)",
-                expression="'guard ' + self.name + "
-                "' has no threshold; give warning, critical or both, e.g. critical: {above: 10}'",
-            ),
-            cel(
-                "!(has(self.warning) && has(self.critical)) || self.warning.above <= self.critical.above",
-                "warning.above is higher than critical.above; a warning comes first, so lower it",
-                path=".warning",
-            ),
-            cel(
-                "self.reduce == 'Last' ? !has(self.window) : has(self.window)",
-                expression="self.reduce == 'Last' ? 'Last takes the newest value and no window; remove window' : "
-                "self.reduce + ' needs a window; add one, e.g. window: 5m'",
-                path=".window",
-            ),
-            cel(
-                "self.reduce == 'Ratio' ? has(self.metric.per) : !has(self.metric.per)",
-                expression="self.reduce == 'Ratio' ? "
-                "'Ratio needs the counter to divide by; add metric.per, e.g. per: crm_sync_jobs_total' : "
-                "'metric.per is for Ratio only; remove it or write reduce: Ratio'",
-                path=".metric",
-            ),
-            cel(
-                "self.reduce == 'Quantile' ? has(self.metric.quantile) : !has(self.metric.quantile)",
-                expression="self.reduce == 'Quantile' ? "
-                "'Quantile needs to know which one; add metric.quantile, e.g. quantile: 0.95' : "
-                "'metric.quantile is for Quantile only; remove it or write reduce: Quantile'",
-                path=".metric",
-            ),
-            cel(
-                "self.metric.from != 'queue' || self.metric.name in ['waiting', 'running', 'delayed', 'dead']",
-                expression="'metric.name ' + self.metric.name + "
-                "' is unknown to a queue; use waiting, running, delayed or dead'",
-                path=".metric",
-            ),
-            cel(
-                "self.metric.from != 'queue' || self.reduce in ['Last', 'Increase']",
-                expression="'a queue has no counters, histograms or levels over time, so ' + self.reduce + "
-                "' does not work; write reduce: Last or Increase'",
-                path=".reduce",
-            ),
-            cel(
-                "self.metric.from != 'backend' || self.reduce != 'Quantile'",
-                "a JSON endpoint has no histograms, so Quantile does not work; read it from pods, "
-                "or a quantile of its own with reduce: Last",
-                path=".reduce",
-            ),
-        )
-    }
-
-    name: DnsLabel = Field(description="Shown in status, events and metrics.")
-    metric: GuardMetric
-    reduce: Reduce = Field(
-        description="Increase: of a counter over the window. Rate: the same per second. Ratio: of two counters' "
-        "increases. Quantile: of a histogram over the window. Average, Max: of a gauge over the window. "
-        "Last: the newest value, of the worst pod."
-    )
-    window: duration_between("5s", "1h") | None = Field(default=None, description="Of all but Last.")  # type: ignore[valid-type]
-    warning: Threshold | None = Field(default=None, description="Holds the rollout.")
-    critical: Threshold | None = Field(default=None, description="Rolls the release back when it is to blame.")
-
-
 class OnCritical(ApiModel):
     """What a critical guard may do."""
 
@@ -353,6 +229,13 @@ class CrmIntegrationSpec(ApiModel):
                 "self.guards.all(g, g.metric.from != 'backend')",
                 "a guard reads from backend, but metrics.backend is not set; "
                 "add it, e.g. metrics: {backend: {url: 'http://api:8000/crm/metrics'}}",
+                path=".guards",
+            ),
+            cel(
+                "!has(self.guards) || (has(self.metrics) && has(self.metrics.prometheus)) || "
+                "self.guards.all(g, g.metric.from != 'prometheus')",
+                "a guard reads from prometheus, but metrics.prometheus is not set; "
+                "add it, e.g. metrics: {prometheus: {url: 'http://prometheus.monitoring:9090'}}",
                 path=".guards",
             ),
             cel(

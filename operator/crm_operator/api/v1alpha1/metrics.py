@@ -37,7 +37,17 @@ class PodMetrics(ApiModel):
     )
 
 
-class BackendMetrics(ApiModel):
+class HttpMetrics(ApiModel):
+    """What all endpoints have in common."""
+
+    url_from: FromSecret | None = Field(
+        default=None, description="The URL from a Secret in this namespace; it may hold a user and password."
+    )
+    token_from: FromSecret | None = Field(default=None, description="A bearer token from a Secret in this namespace.")
+    tls: Tls | None = Field(default=None, description="For a server whose certificate a private authority signed.")
+
+
+class BackendMetrics(HttpMetrics):
     """The application's own JSON endpoint, whose numbers are those of all workers together."""
 
     model_config = ApiModel.model_config | {"json_schema_extra": rules(_ONE_URL, _TLS_FITS)}
@@ -54,11 +64,6 @@ class BackendMetrics(ApiModel):
         ]
         | None
     ) = Field(default=None, description="Of the metrics, e.g. http://api:8000/crm/metrics.")
-    url_from: FromSecret | None = Field(
-        default=None, description="The URL from a Secret in this namespace; it may hold a user and password."
-    )
-    token_from: FromSecret | None = Field(default=None, description="A bearer token from a Secret in this namespace.")
-    tls: Tls | None = Field(default=None, description="For a server whose certificate a private authority signed.")
     root: Annotated[
         str,
         StringConstraints(max_length=200),
@@ -66,11 +71,33 @@ class BackendMetrics(ApiModel):
             r"^([a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*)?$",
             "must be the way to the object with the numbers: names of letters, digits, _ and -, with dots between",
         ),
-    ] = Field(
-        default="metrics", description="The object that holds the numbers. Default metrics; '' is the answer itself."
-    )
+    ] = Field(default="metrics", description="The object with the numbers. Default metrics; '' is the answer itself.")
     interval: duration_between("1s", "5m") = Field(  # type: ignore[valid-type]
         default=timedelta(seconds=5), description="Time between looks. Default 5s."
+    )
+
+
+class PrometheusMetrics(HttpMetrics):
+    """A Prometheus server, or what answers its HTTP API."""
+
+    model_config = ApiModel.model_config | {"json_schema_extra": rules(_ONE_URL, _TLS_FITS)}
+
+    url: (
+        Annotated[
+            str,
+            StringConstraints(max_length=512),
+            Matching(
+                rf"^https?://{_HOST}(:[0-9]{{1,5}})?{_PATH}$",
+                "must be http://HOST:PORT or https://..., with the path before /api/v1 if there is one; "
+                "a URL with a user or password belongs in a Secret, see urlFrom",
+            ),
+        ]
+        | None
+    ) = Field(default=None, description="Of the server, e.g. http://prometheus:9090.")
+    interval: duration_between("1s", "5m") = Field(  # type: ignore[valid-type]
+        default=timedelta(seconds=15),
+        description="Time between looks and between the samples of a window. A sample older than three is stale, so "
+        "it is at least a third of the server's scrape interval. Default 15s.",
     )
 
 
@@ -79,3 +106,4 @@ class Metrics(ApiModel):
 
     pods: PodMetrics | None = Field(default=None, description="Scrape the worker pods. {} takes all defaults.")
     backend: BackendMetrics | None = Field(default=None, description="Ask the application's JSON endpoint.")
+    prometheus: PrometheusMetrics | None = Field(default=None, description="Ask a Prometheus server.")

@@ -71,7 +71,7 @@ class QueueHistory:
 
     def evidence(self, guard: Guard) -> Evidence:
         """For one guard with metric.from = queue. An Increase is remembered from the first time it is asked for."""
-        metric = QueueMetric(guard.metric.name)
+        metric = QueueMetric(guard.metric.name or "")
         if guard.reduce is Reduce.LAST:
             self._asked_last = True
         elif guard.window is not None and guard.window > self._asked.get(metric, timedelta(0)):
