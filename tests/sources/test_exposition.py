@@ -173,3 +173,19 @@ def test_what_is_no_histogram(text: str, reason: str) -> None:
     assert isinstance(found.buckets, Unknown)
     assert found.buckets.reason == reason
     assert found.total, "it is a counter still"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "stale"),
+    [
+        pytest.param("", False, id="none"),
+        pytest.param(" 1700000000000", False, id="new enough"),
+        pytest.param(" 1699999999999", True, id="too old"),
+        pytest.param(" NaN", True, id="no time"),
+    ],
+)
+def test_a_timestamp_of_its_own(stamp: str, stale: bool) -> None:
+    found = parse(f"x 4{stamp}\n".encode(), frozenset({"x"}), not_before=1_700_000_000)
+    assert not isinstance(found, Unknown)
+    sample = found["x"]
+    assert (isinstance(sample, Unknown) and sample.reason == "Stale") == stale

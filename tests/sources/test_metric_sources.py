@@ -43,6 +43,7 @@ class Kind:
     watch: Callable[[int, Changes], Hub]  # given the server's port
     says: Callable[[str], Handler]  # ERRORS has the value that is written so
     guard: Callable[[str], Guard]  # by reduce
+    says_late: Handler  # a value that is a minute old, and said to be
 
 
 def _pods(port: int, changes: Changes) -> Hub:
@@ -100,10 +101,21 @@ def _says_to_a_query(value: str) -> Handler:
     return handler
 
 
+async def _late_query(request: web.BaseRequest) -> web.StreamResponse:
+    data = {"resultType": "matrix", "result": [{"metric": {}, "values": [[float(request.query["end"]) - 60, "3"]]}]}
+    return web.json_response({"status": "success", "data": data})
+
+
+async def _late_pod(request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text=f"{ERRORS} 3 {int((now().timestamp() - 60) * 1000)}\n")
+
+
+_LATE_JSON = answers(text=f'{{"metrics": {{"{ERRORS}": 3}}}}', headers={"Age": "60"})
+
 KINDS = {
-    "pods": Kind(_pods, _says_by_version, lambda reduce: a_guard(reduce=reduce)),
-    "backend": Kind(_backend, _says_in_json, lambda reduce: a_guard(reduce=reduce)),
-    "prometheus": Kind(_prometheus, _says_to_a_query, _query),
+    "pods": Kind(_pods, _says_by_version, lambda reduce: a_guard(reduce=reduce), _late_pod),
+    "backend": Kind(_backend, _says_in_json, lambda reduce: a_guard(reduce=reduce), _LATE_JSON),
+    "prometheus": Kind(_prometheus, _says_to_a_query, _query, _late_query),
 }
 
 
@@ -236,3 +248,12 @@ async def test_a_million_series(kind: Kind) -> None:
     many = b"".join(b'%s{n="%d"} 1\n' % (ERRORS.encode(), n) for n in range(1_000_000))
     async with a_stand(kind, answers(body=many)) as stand:
         await stand.unknown("TooLarge")
+
+
+@each_kind
+async def test_a_value_that_is_old_already_is_none(kind: Kind) -> None:
+    async with a_stand(kind, kind.says_late) as stand:
+        unknown = await stand.when(lambda r: isinstance(r, Unknown) and r.reason != "Starting")
+        assert unknown.reason in ("Stale", "MetricsInvalid")
+        stand.server.handler = kind.says("3")
+        await stand.reading(3)

@@ -28,8 +28,13 @@ MAX_WANTED = 256 * 1024
 _PARSE_ERRORS = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 
 
-def parse(body: bytes, names: frozenset[str]) -> dict[str, Sample | Unknown] | Unknown:
+def parse(
+    body: bytes, names: frozenset[str], *, not_before: float = -math.inf
+) -> dict[str, Sample | Unknown] | Unknown:
     """Each of `names` in `body`, or why the whole cannot be used.
+
+    A series with a timestamp of its own from before `not_before` (Unix time, in seconds) is stale: some exporters go on
+    telling what they saw last.
 
     A name is looked for as it is written, then with or without `_total`: a counter `x` is exposed as `x_total`. A
     metric that is declared (`# TYPE`) and has no series yet is 0; one that is not even declared is an Unknown. A name
@@ -42,18 +47,18 @@ def parse(body: bytes, names: frozenset[str]) -> dict[str, Sample | Unknown] | U
         return Unknown(
             f"more than {MAX_LINES} series, or {MAX_WANTED} bytes, of the metrics that guards read", "TooManySeries"
         )
-    return {name: _sample(name, lines) for name in sorted(names)}
+    return {name: _sample(name, lines, not_before) for name in sorted(names)}
 
 
-def _sample(name: str, lines: list[bytes]) -> Sample | Unknown:
+def _sample(name: str, lines: list[bytes], not_before: float) -> Sample | Unknown:
     for spelling in (name, _other_spelling(name)):
         own = [line for line in lines if _line_belongs(line, spelling)]
         if own:
-            return _sample_of(name, own)
+            return _sample_of(name, own, not_before)
     return Unknown(f"{name} is not among the pod's metrics; check guards[].metric.name", METRIC_MISSING)
 
 
-def _sample_of(name: str, lines: list[bytes]) -> Sample | Unknown:
+def _sample_of(name: str, lines: list[bytes], not_before: float) -> Sample | Unknown:
     invalid = Unknown(f"{name} is not in the Prometheus text format", "MetricInvalid")
     if any(len(line) > MAX_LINE for line in lines):
         return invalid
@@ -61,10 +66,13 @@ def _sample_of(name: str, lines: list[bytes]) -> Sample | Unknown:
         text = b"\n".join([*lines, b""]).decode("utf-8")
         series = [line for family in _families(text) for line in family.samples]
         values = [float(line.value) for line in series]
+        times = [float(line.timestamp) for line in series if line.timestamp is not None]
     except _PARSE_ERRORS:
         return invalid
     if len({(line.name, tuple(sorted(line.labels.items()))) for line in series}) < len(series):
         return Unknown(f"{name} has a series twice", "MetricInvalid")
+    if not all(time >= not_before for time in times):
+        return Unknown(f"{name} has a timestamp of its own that is too old", "Stale")
     if not all(math.isfinite(value) for value in values):
         not_finite = Unknown(f"{name} is not a finite number", "MetricInvalid")
         return Sample(not_finite, not_finite)

@@ -11,6 +11,7 @@ import httpx
 from crm_operator.domain.scraped import Scrape
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.bounded_http import HEADERS, read_body
+from crm_operator.sources.network_fault import NetworkFault, fault_in
 from crm_operator.sources.pods.exposition import parse
 
 #: A larger answer is parsed beside the event loop, in bytes.
@@ -27,8 +28,10 @@ class Scraper:
     timeout_seconds: float
     max_bytes: int
 
-    async def scrape(self, *, ip: str, port: int, path: str, names: frozenset[str]) -> Scrape | Unknown:
-        """The metrics `names` of the pod at `ip`, or why it could not be read."""
+    async def scrape(
+        self, *, ip: str, port: int, path: str, names: frozenset[str], not_before: float
+    ) -> Scrape | Unknown:
+        """The metrics `names` of the pod at `ip`, or why it could not be read; `not_before` as of `parse`."""
         host = f"[{ip}]" if ":" in ip else ip
         try:
             async with asyncio.timeout(self.timeout_seconds):
@@ -40,8 +43,8 @@ class Scraper:
         if isinstance(body, Unknown):
             return body
         if len(body) <= _PARSED_AT_ONCE:
-            return parse(body, names)
-        return await asyncio.to_thread(parse, body, names)
+            return parse(body, names, not_before=not_before)
+        return await asyncio.to_thread(parse, body, names, not_before=not_before)
 
     async def _fetch(self, url: str) -> bytes | Unknown:
         async with self.client.stream("GET", url, headers=_HEADERS) as response:
@@ -53,21 +56,8 @@ class Scraper:
 
 
 def _failure_of(error: Exception) -> Unknown:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionRefusedError):
-            return Unknown("connection refused", "ConnectionRefused")
-        cause = cause.__cause__ or cause.__context__
-    match error:
-        case httpx.ConnectError():
-            # httpcore hides the operating system's error behind its own.
-            refused = "refused" in str(error).lower() or "all connection attempts failed" in str(error).lower()
-            return (
-                Unknown("connection refused", "ConnectionRefused")
-                if refused
-                else Unknown("the pod cannot be reached", "Unreachable")
-            )
-        case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError():
-            return Unknown("the connection was cut, or the answer is not HTTP", "ProtocolError")
-        case _:
-            return Unknown("the pod cannot be reached", "Unreachable")
+    if fault_in(error) is NetworkFault.REFUSED:
+        return Unknown("connection refused", "ConnectionRefused")
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
+        return Unknown("the connection was cut, or the answer is not HTTP", "ProtocolError")
+    return Unknown("the pod cannot be reached", "Unreachable")

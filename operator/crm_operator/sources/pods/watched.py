@@ -137,7 +137,13 @@ class WatchedPods:
 
         async def ask(target: PodTarget) -> bool:
             async with own, running:
-                found = await scraper.scrape(ip=target.ip, port=source.port, path=source.path, names=names)
+                found = await scraper.scrape(
+                    ip=target.ip,
+                    port=source.port,
+                    path=source.path,
+                    names=names,
+                    not_before=(self._clock() - self._fleet.stale_after).timestamp(),
+                )
             self._rest(target.uid, found, timeout_seconds=scraper.timeout_seconds)
             is_new = self._take(target, found)
             del self._asking[target.uid]
