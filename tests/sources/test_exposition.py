@@ -189,3 +189,10 @@ def test_a_timestamp_of_its_own(stamp: str, stale: bool) -> None:
     assert not isinstance(found, Unknown)
     sample = found["x"]
     assert (isinstance(sample, Unknown) and sample.reason == "Stale") == stale
+
+
+def test_a_sum_without_end_is_no_counter() -> None:
+    found = read("x", 'x{a="1"} 1.7e308\nx{a="2"} 1.7e308\n')
+    assert isinstance(found, Sample)
+    assert isinstance(found.total, Unknown)
+    assert found.worst == 1.7e308

@@ -19,12 +19,12 @@ Buckets = tuple[tuple[float, float], ...]
 
 
 def buckets_of(counts: Mapping[float, float]) -> Buckets | None:
-    """Counts by upper bound, in order; None if that is no histogram: no +Inf bucket, or counts that fall."""
+    """Counts by upper bound, in order. None: it has no +Inf bucket, or its counts fall or have no end."""
     ordered = tuple(sorted(counts.items()))
     if not ordered or ordered[-1][0] != math.inf or any(math.isnan(bound) for bound in counts):
         return None
     counted = [count for _, count in ordered]
-    return ordered if counted == sorted(counted) else None
+    return ordered if counted == sorted(counted) and all(map(math.isfinite, counted)) else None
 
 
 class HistogramSeries(Growth[tuple[float, ...]]):

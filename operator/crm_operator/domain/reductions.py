@@ -292,8 +292,8 @@ def _spans(window: timedelta) -> Iterator[timedelta]:
 
 
 def _mean(areas: Sequence[tuple[float, float]]) -> float | None:
-    seconds = math.fsum(part for _, part in areas)
-    return math.fsum(area for area, _ in areas) / seconds if seconds > 0 else None
+    seconds = sum(part for _, part in areas)
+    return sum(area for area, _ in areas) / seconds if seconds > 0 else None
 
 
 def _not_filled(name: str, window: timedelta, until: datetime) -> Unknown:

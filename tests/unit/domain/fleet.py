@@ -48,8 +48,7 @@ class Fleet:
         self.fleet.targets(pods, at(second))
 
     def says(self, second: float, pod: str, value: float | Unknown, *, metric: str = ERRORS) -> None:
-        sample = value if isinstance(value, Unknown) else Sample(value, value)
-        self.fleet.record(pod, {metric: sample}, at(second))
+        self.fleet.record(pod, {metric: value if isinstance(value, Unknown) else _sample(value)}, at(second))
 
     def observed(self, second: float, pod: str, counts: dict[float, float]) -> None:
         """A histogram LATENCY with these counts by upper bound."""
@@ -66,6 +65,10 @@ class Fleet:
 
     def side(self, second: float, revision: str, guard: Guard | None = None) -> Reading | Unknown:
         return self.fleet.evidence(guard or a_guard(), at(second)).by_revision[revision]
+
+
+def _sample(value: float) -> Sample:
+    return Sample(value if value >= 0 else Unknown("negative", "MetricInvalid"), value)
 
 
 LEVEL = "api_latency"  # remembered as a gauge over the window

@@ -406,8 +406,8 @@ def test_buckets_that_change_begin_anew_unless_nothing_was_counted() -> None:
 
 @pytest.mark.parametrize(
     "counts",
-    [{}, {1.0: 5.0}, {1.0: 5.0, INF: 4.0}, {math.nan: 1.0, INF: 4.0}],
-    ids=["empty", "no +Inf", "falls", "NaN"],
+    [{}, {1.0: 5.0}, {1.0: 5.0, INF: 4.0}, {math.nan: 1.0, INF: 4.0}, {1.0: 5.0, INF: INF}],
+    ids=["empty", "no +Inf", "falls", "NaN", "no end"],
 )
 def test_what_are_no_buckets(counts: dict[float, float]) -> None:
     assert buckets_of(counts) is None
@@ -457,7 +457,7 @@ def test_a_rates_recent_spans_are_those_of_its_increase() -> None:
 
 
 _ADVERSE: st.SearchStrategy[Any] = st.one_of(
-    st.floats(0, 1.7e308), st.just(Unknown("nonsense", "MetricInvalid")), st.none()
+    st.floats(-1.7e308, 1.7e308), st.just(Unknown("nonsense", "MetricInvalid")), st.none()
 )
 
 

@@ -76,10 +76,10 @@ def _sample_of(name: str, lines: list[bytes], not_before: float) -> Sample | Unk
     if not all(math.isfinite(value) for value in values):
         not_finite = Unknown(f"{name} is not a finite number", "MetricInvalid")
         return Sample(not_finite, not_finite)
-    total: float | Unknown = math.fsum(values)
+    total: float | Unknown = sum(values)  # math.fsum raises where the sum is too large
     if any(value < 0 for value in values):
         total = Unknown(f"{name} is negative, so it is no counter; use reduce: Last", "MetricInvalid")
-    elif not math.isfinite(math.fsum(values)):
+    elif not math.isfinite(sum(values)):
         total = Unknown(f"{name} is not a finite number", "MetricInvalid")
     return Sample(total, max(values, default=0.0), _buckets(name, series) if name.endswith("_bucket") else None)
 
