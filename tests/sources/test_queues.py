@@ -6,10 +6,12 @@ from datetime import timedelta
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import QueueReading, Reading, Unknown
+from crm_operator.sources.queues.history import QueueHistory
 from tests.redisserver import RedisServer
-from tests.sources.conftest import eventually, running
+from tests.sources.conftest import eventually, now, running
 from tests.sources.desk import KEY, Desk, a_source, counts_of
 from tests.sources.shop import Shop
+from tests.unit.domain.builders import a_reading
 
 #: All that is ever asked, `SELECT` of a database other than 0 left out.
 READS = {"llen", "hlen", "zcard", "lindex", "hstrlen", "hget", "hscan", "zrevrangebyscore", "scard"}
@@ -78,6 +80,7 @@ async def test_dead_letters_are_counted_and_their_increase_is_seen(redis_server:
         calm = desk.hub.evidence(KEY, increase).overall
         assert isinstance(calm, Reading)
         assert calm.value == 0
+        assert calm.lower_bound is not None, "nobody knows what died in the minute before the first reading"
         await asyncio.to_thread(worker.start)
         try:
             for _ in range(2):
@@ -89,6 +92,30 @@ async def test_dead_letters_are_counted_and_their_increase_is_seen(redis_server:
         seen = desk.hub.evidence(KEY, increase).overall
         assert isinstance(seen, Reading)
         assert seen.value == 2
+
+
+def test_how_much_a_queue_grew_is_known_once_it_was_read_for_the_window() -> None:
+    guard = Guard.model_validate(
+        {
+            "name": "waiting",
+            "metric": {"from": "queue", "name": "waiting"},
+            "reduce": "Increase",
+            "window": "1m",
+            "critical": {"above": 100},
+        }
+    )
+    history, begin = QueueHistory(window=timedelta(seconds=20)), now()
+
+    def read(second: int, waiting: int) -> Reading | Unknown:
+        history.record(a_reading(waiting, at=begin + timedelta(seconds=second)))
+        return history.evidence(guard).overall
+
+    early = [read(second, 500) for second in range(60)]
+    assert {found.reason for found in early if isinstance(found, Unknown)} == {"WindowNotFilled"}
+    assert len(early) == 60
+    found = read(60, 530)
+    assert isinstance(found, Reading)
+    assert found.value == 30
 
 
 async def test_a_gauge_guard_gets_the_value_before(redis_server: RedisServer, shop: Shop) -> None:

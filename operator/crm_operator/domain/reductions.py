@@ -243,7 +243,7 @@ class Group:
 
     def _filled_at(self, name: str, known: Sequence[Growth[_T]], window: timedelta) -> Unknown | None:
         times = [at for series in known if (at := series.filled_at(window, self.now)) is not None]
-        return _not_filled(name, window, max(times)) if times else None
+        return not_filled(name, window, max(times)) if times else None
 
     def _unfilled_levels(self, name: str, window: timedelta) -> Unknown | None:
         begin = self.now - window
@@ -257,7 +257,7 @@ class Group:
             and not member.whole
             and (member.started_at is None or level.first_at - member.started_at > COMES_UP)
         ]
-        return _not_filled(name, window, max(times)) if times else None
+        return not_filled(name, window, max(times)) if times else None
 
     def _recent(self, guard: Guard, span: timedelta, *, jobs: str) -> Recent | None:
         name, per = metric_names(guard)
@@ -296,7 +296,8 @@ def _mean(areas: Sequence[tuple[float, float]]) -> float | None:
     return sum(area for area, _ in areas) / seconds if seconds > 0 else None
 
 
-def _not_filled(name: str, window: timedelta, until: datetime) -> Unknown:
+def not_filled(name: str, window: timedelta, until: datetime) -> Unknown:
+    """Why a reading over `window` is a lower bound, or none at all."""
     return Unknown(
         f"{name}: its window of {_seconds(window):g}s is not filled yet; it will be at {until:%H:%M:%S}",
         "WindowNotFilled",

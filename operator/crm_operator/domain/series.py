@@ -181,6 +181,11 @@ class LevelSeries:
             value = level
         return value
 
+    def filled_at(self, window: timedelta, now: datetime) -> datetime | None:
+        """Until when its value at the beginning of `window` is not known; None: it is."""
+        first_at = self._points[0][0] if self._points else now
+        return first_at + window if first_at > now - window else None
+
     def forget_before(self, time: datetime) -> None:
         """Drop what is not needed to know the value at `time` and later."""
         while len(self._points) > 1 and self._points[1][0] <= time:

@@ -8,6 +8,7 @@ Used by `broker` (writes) and `hub` (reads).
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, QueueMetric, Reduce
+from crm_operator.domain.reductions import not_filled
 from crm_operator.domain.series import CounterSeries, LevelSeries
 from crm_operator.domain.world import Evidence, QueueReading, QueueView, Reading, Unknown
 
@@ -87,17 +88,20 @@ class QueueHistory:
     def _increase(self, metric: QueueMetric, window: timedelta, latest: QueueReading) -> Reading | Unknown:
         """Of dead jobs: how many were added, a purge or replay notwithstanding. Of a level: against the window's start.
 
-        What was seen since readings became good is real, so a window that is not full yet counts; one reading does not.
+        Until readings have been good for the window, the first is a lower bound, and the second is not known.
         """
         series = self._series[metric]
+        filled_at = series.filled_at(window, latest.at)
+        unfilled = None if filled_at is None else not_filled(metric.value, window, filled_at)
         if isinstance(series, CounterSeries):
-            known, value = series.counts_from(window), series.increase(window, latest.at)
-        else:
-            start = series.at(latest.at - window)
-            known, value = self._readings > 1 and start is not None, max(0.0, _value(metric, latest) - (start or 0.0))
-        if not known:
-            return Unknown(f"only one reading of {metric.value} so far", "Starting")
-        return Reading(value, samples=self._readings, at=latest.at)
+            if not series.counts_from(window):
+                return Unknown(f"only one reading of {metric.value} so far", "Starting")
+            value = series.increase(window, latest.at)
+            return Reading(value, samples=self._readings, at=latest.at, lower_bound=unfilled)
+        if unfilled is not None:
+            return unfilled
+        start = series.at(latest.at - window) or 0.0
+        return Reading(max(0.0, _value(metric, latest) - start), samples=self._readings, at=latest.at)
 
     def _ask(self, metric: QueueMetric, window: timedelta) -> None:
         is_new = metric not in self._asked
