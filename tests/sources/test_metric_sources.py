@@ -3,6 +3,7 @@
 Each source is run against one real server that misbehaves and then behaves.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -194,12 +195,25 @@ async def test_a_negative_gauge_is_a_value(kind: Kind) -> None:
 
 
 @each_kind
-async def test_one_bad_answer_does_not_undo_the_value_before(kind: Kind) -> None:
+async def test_a_few_bad_answers_undo_neither_the_value_before_nor_the_health(kind: Kind) -> None:
+    failed = asyncio.Event()
+
+    async def fail(request: web.BaseRequest) -> web.StreamResponse:
+        failures.append(request)
+        if len(failures) > 3:
+            failed.set()
+        return web.Response(status=500)
+
+    failures: list[web.BaseRequest] = []
     async with a_stand(kind, kind.says("3")) as stand:
         await stand.reading(3)
-        stand.server.handler = answers(status=500)
-        await stand.changes.until(lambda: len(stand.server.requests), is_so=lambda count: count > 2)
+        stand.server.handler = fail
+        await asyncio.wait_for(failed.wait(), 10)
         assert isinstance(stand.overall(), Reading)
+        assert stand.hub.health(KEY) is None
+        # ... until the value is three intervals, and three seconds, old.
+        await stand.changes.until(lambda: stand.hub.health(KEY), is_so=lambda health: health is not None)
+        assert isinstance(stand.overall(), Unknown)
 
 
 @kinds("pods", "backend")  # Prometheus has its own past: test_prometheus.py

@@ -66,6 +66,8 @@ class Polled(ABC, Generic[S]):
         self.fault: Unknown | None = _UNREAD
         self._endpoint = self._resolve(source.endpoint)
         self._client: EndpointClient | None = None
+        self._good_at: datetime | None = None  # when it was read last
+        self._health: Unknown | None = None  # what was told last
         self._just_changed = False
         self._ended = False
         self._wake = asyncio.Event()
@@ -93,6 +95,11 @@ class Polled(ABC, Generic[S]):
         """Why it is not asked at all."""
         return self._endpoint if isinstance(self._endpoint, Unknown) else None
 
+    def health(self) -> Unknown | None:
+        """Why it cannot be read; None: it can, or could a moment ago. One that never was is told at once."""
+        fresh = self._good_at is not None and self._around.clock() - self._good_at <= self.stale_after
+        return self.blocked or (None if fresh else self.fault)
+
     def update(self, source: S) -> None:
         """Take what is wanted now."""
         if source == self.source:
@@ -100,7 +107,7 @@ class Polled(ABC, Generic[S]):
         before, self.source = self._endpoint, source
         self._endpoint = self._resolve(source.endpoint)
         if isinstance(self._endpoint, Endpoint) and _place(before) != self._endpoint.place:
-            self.fault = _UNREAD
+            self.fault, self._good_at = _UNREAD, None
             self.begin_anew()
         self._wake.set()
 
@@ -137,15 +144,17 @@ class Polled(ABC, Generic[S]):
 
     async def _look(self, endpoint: Endpoint) -> None:
         client = await self._client_for(endpoint)
-        before = self.fault
         is_new = await self.look(client)
         if endpoint is not self._endpoint:
             return  # what came is of the place before
-        self._say(before)
+        if self.fault is None:
+            self._good_at = self._around.clock()
+        health = self.health()
+        self._say(health)
         # A guard of a gauge needs two readings above its limit, so the one after a change is news too.
-        if is_new or self._just_changed or self.fault != before:
+        if is_new or self._just_changed or health != self._health:
             self._around.on_change(self.key)
-        self._just_changed = is_new
+        self._just_changed, self._health = is_new, health
 
     async def _client_for(self, endpoint: Endpoint) -> EndpointClient:
         if self._client is not None and self._client.endpoint != endpoint:
@@ -163,12 +172,12 @@ class Polled(ABC, Generic[S]):
     def _resolve(self, source: EndpointSource) -> Endpoint | Unknown:
         return endpoint_of(source, namespace=self.key.namespace, policy=self._around.policy)
 
-    def _say(self, before: Unknown | None) -> None:
+    def _say(self, health: Unknown | None) -> None:
         """One line when reading fails in another way than before, one when it works again."""
-        was, now = (None if fault is None else fault.reason for fault in (before, self.fault))
+        was, now = (None if fault is None else fault.reason for fault in (self._health, health))
         if now is not None and now != was:
             log.warning("Metrics cannot be read", extra={"integration": str(self.key), "reason": now})
-        elif now is None and was not in (None, "Starting"):
+        elif now is None and was is not None:
             log.info("Metrics can be read again", extra={"integration": str(self.key)})
 
 
@@ -212,9 +221,10 @@ class PollingHub(Generic[S]):
 
     def health(self, key: Key) -> Unknown | None:
         """Why the endpoint cannot be read; None: it can, or there is none."""
-        if key not in self._polled and key not in self._unread:
-            return None
-        return self._blocked(key) or self._polled[key].fault
+        if key in self._unread:
+            return self._unread[key]
+        polled = self._polled.get(key)
+        return None if polled is None else polled.health()
 
     async def run(self) -> None:
         """Ask until cancelled."""
