@@ -219,6 +219,28 @@ async def test_a_backend_that_hangs_delays_no_other() -> None:
         assert len(good.requests) > asked
 
 
+async def test_many_that_hang_do_not_starve_one_that_answers() -> None:
+    """More hang than may be asked at once; each is left alone for longer and longer."""
+    asked, enough = 0, asyncio.Event()
+
+    async def answer(request: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 10:
+            enough.set()
+        return await numbers(failed_syncs=1)(request)
+
+    async with served(hang) as stuck, served(answer) as good:
+        desk = Desk()
+        desk.hub = backend_hub(dataclasses.replace(surroundings(desk.changes), concurrency=2))
+        for number in range(6):
+            desk.hub.watch(Key("crm", f"stuck-{number}"), a_source(f"http://127.0.0.1:{stuck.port}/"))
+        desk.hub.watch(KEY, a_source(f"http://127.0.0.1:{good.port}/"))
+        async with running(desk.hub):
+            await desk.when(is_value(1))
+            await asyncio.wait_for(enough.wait(), 20)
+
+
 async def test_the_same_answers_are_no_news() -> None:
     async with a_desk(numbers(failed_syncs=1)) as (desk, server):
         await desk.when(is_value(1))
