@@ -8,12 +8,15 @@ import pytest
 import yaml
 
 from crm_operator.api import crdgen
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, Guard, SyncPauseSpec
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, Guard, MetricOrigin, Metrics, Reduce, SyncPauseSpec
 from crm_operator.domain.default_guards import RUNBOOK
 from tests.unit.api.test_crdgen import ALL, SCHEMAS, nodes
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "reference.md").read_text()
-EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", REFERENCE, re.DOTALL)]
+METRICS = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+EXAMPLES = [
+    yaml.safe_load(text) for page in (REFERENCE, METRICS) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+]
 RULES = [
     rule
     for schema in SCHEMAS.values()
@@ -48,8 +51,14 @@ def test_the_examples_are_valid(example: dict[str, Any]) -> None:
         case "SyncPause":
             SyncPauseSpec.model_validate(example["spec"])
         case _:
+            Metrics.model_validate(example["metrics"])
             for guard in example["guards"]:
                 Guard.model_validate(guard)
+
+
+def test_every_reduction_and_source_is_explained() -> None:
+    for word in (*Reduce, *MetricOrigin):
+        assert f"\n| `{word.value}` |" in METRICS
 
 
 def test_the_guards_in_force_by_default_are_listed() -> None:
