@@ -163,7 +163,7 @@ def _path(path: str, query: RangeQuery, span: Span, step: timedelta) -> str:
         "end": f"{span.end.timestamp():.3f}",
         "step": f"{step.total_seconds():g}",
         "timeout": "2s",
-        # By default a sample counts for 5 minutes after it was taken.
+        # By default a sample counts for 5 minutes after it was taken. Servers before 2.44 ignore this.
         "lookback_delta": f"{span.stale_after.total_seconds():g}s",
     }
     return f"{base.rstrip('/')}/api/v1/query_range?{own + '&' if own else ''}{urlencode(parameters)}"
