@@ -1,6 +1,7 @@
 """Prometheus: a real one that scrapes small servers, and what is made of answers that it gives rarely or never."""
 
 import asyncio
+import dataclasses
 import json
 import math
 from collections.abc import AsyncIterator, Callable
@@ -208,8 +209,6 @@ T = NOON.timestamp()
         pytest.param(b'{"status": "success"}', "MetricsInvalid", id="no data"),
         pytest.param(b'{"status":"success","data":{"resultType":"vector","result":[]}}', "MetricsInvalid", id="vector"),
         pytest.param(b'{"status":"success","data":{"resultType":"matrix","result":[7]}}', "MetricsInvalid", id="seven"),
-        pytest.param(matrix(({"le": "one"}, [(T, "1")])), "MetricInvalid", id="a bound in words"),
-        pytest.param(matrix(*[({"le": str(n)}, [(T, "1")]) for n in range(65)]), "TooManyBuckets", id="65 buckets"),
     ],
 )
 def test_an_answer_that_is_none(body: bytes, reason: str) -> None:
@@ -217,6 +216,26 @@ def test_an_answer_that_is_none(body: bytes, reason: str) -> None:
     assert isinstance(found, Unknown)
     assert found.reason == reason
     assert "s3cret" not in found.why
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(matrix(({"le": "one"}, [(T, "1")])), "MetricInvalid", id="a bound in words"),
+        pytest.param(matrix(({"pod": "a"}, [(T, "1")])), "MetricInvalid", id="no bound"),
+        pytest.param(matrix(*[({"le": str(n)}, [(T, "1")]) for n in range(65)]), "TooManyBuckets", id="65 buckets"),
+    ],
+)
+def test_series_that_are_no_histogram(body: bytes, reason: str) -> None:
+    found = members(body, dataclasses.replace(QUERY, is_histogram=True), SPAN)
+    assert isinstance(found, Unknown)
+    assert found.reason == reason
+
+
+def test_a_single_bucket_is_a_counter_like_any_other() -> None:
+    found = members(matrix(({"le": "1"}, [(T, "1"), (T + 60, "5")])), QUERY, SPAN)
+    assert not isinstance(found, Unknown)
+    assert found[0].metrics["query"].counter.value == 5
 
 
 def test_a_series_that_ended_is_not_there_but_what_it_added_is() -> None:

@@ -46,7 +46,7 @@ def members(body: bytes, query: RangeQuery, span: Span) -> tuple[Scraped, ...] |
         return series
     if not series:
         return Unknown(f"{query.key}: no series; where that means 0, write `or vector(0)` behind it", METRIC_MISSING)
-    if query.key.endswith("_bucket") or all("le" in dict(labels) for labels in series):
+    if query.is_histogram:
         samples = _histograms(query.key, series)
         if isinstance(samples, Unknown):
             return samples

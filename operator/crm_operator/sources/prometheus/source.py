@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from crm_operator.api.v1alpha1 import REVISION, Guard
+from crm_operator.api.v1alpha1 import REVISION, Guard, Reduce
 from crm_operator.domain.reductions import metric_names, needs_levels
 from crm_operator.sources.endpoint import EndpointSource
 
@@ -17,6 +17,7 @@ class RangeQuery:
     text: str  # PromQL
     window: timedelta  # 0: the newest samples only
     is_level: bool = False  # a gauge that is reduced over the window
+    is_histogram: bool = False  # its series are the buckets of histograms
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def queries_of(guard: Guard, revisions: Sequence[str]) -> dict[str | None, tuple
                 text=text.replace(REVISION, side or ""),
                 window=guard.window or timedelta(),
                 is_level=needs_levels(guard),
+                is_histogram=guard.reduce is Reduce.QUANTILE,
             )
             for key, text in zip(metric_names(guard), texts, strict=False)
         )
