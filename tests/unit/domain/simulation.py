@@ -68,6 +68,7 @@ class Simulation:
         self.failing: set[str] = set()  # revisions whose workers fail
         self.broken: set[str] = set()  # revisions whose workers do not start
         self.blind = False  # the workers' metrics cannot be read
+        self.filled_at = self.now  # until then windows are not filled: the operator was started anew
         self.pauses: tuple[Pause, ...] = ()  # of users
         self.made: dict[str, Pause | None] = {}  # SyncPauses that the operator made; None: lifted
         self.verbs: dict[Verb, str] = {}
@@ -229,7 +230,16 @@ class Simulation:
             for pod in deployment.pods:
                 counts[pod.revision] = counts.get(pod.revision, 0) + pod.ready
         sides: dict[str, Reading | Unknown] = {
-            revision: Reading(value=20.0 * n if revision in self.failing else 0.0, samples=n, at=self.now)
+            revision: Reading(
+                value=20.0 * n if revision in self.failing else 0.0,
+                samples=n,
+                at=self.now,
+                lower_bound=None
+                if self.now >= self.filled_at
+                else Unknown(
+                    f"the window is not filled yet; it will be at {self.filled_at:%H:%M:%S}", "WindowNotFilled"
+                ),
+            )
             for revision, n in counts.items()
             if n > 0
         }

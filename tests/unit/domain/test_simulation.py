@@ -70,6 +70,20 @@ def metrics_outage() -> Simulation:
     return sim
 
 
+def restart_in_the_canary() -> Simulation:
+    """The operator starts anew: what its windows hold is a lower bound, so the step waits; what exceeds is real."""
+    sim = running()
+    bad = sim.ship("v2")
+    sim.run(3)
+    sim.filled_at = sim.now + timedelta(seconds=20)
+    sim.run(25)
+    sim.filled_at = sim.now + timedelta(seconds=300)
+    sim.run(3)
+    sim.failing.add(bad)
+    sim.run(15)
+    return sim
+
+
 def pause_in_the_canary() -> Simulation:
     sim = running()
     sim.ship("v2")
@@ -161,6 +175,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     bad_release,
     bad_in_the_bake,
     metrics_outage,
+    restart_in_the_canary,
     pause_in_the_canary,
     never_ready,
     both_versions_fail,
