@@ -43,6 +43,17 @@ def test_every_refusal_is_in_the_reference(rule: dict[str, str]) -> None:
             assert word.strip() in REFERENCE
 
 
+def test_every_reason_that_is_listed_is_given() -> None:
+    sources = Path(__file__).parents[3] / "operator" / "crm_operator"
+    code = "\n".join(file.read_text() for file in sources.rglob("*.py"))
+    listed = re.findall(
+        r"`([A-Z][a-z]+[A-Z][A-Za-z]*|Stale|Timeout)`", METRICS.partition("## Why a guard is Unknown")[2]
+    )
+    assert len(listed) > 30
+    for reason in listed:
+        assert f'"{reason}"' in code or reason == "MetricsAvailable", reason
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_examples_are_valid(example: dict[str, Any]) -> None:
     match example.get("kind"):
