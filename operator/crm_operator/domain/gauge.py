@@ -26,9 +26,10 @@ class Stretch(NamedTuple):
 
 
 class GaugeSeries:
-    """A number that goes up and down."""
+    """A number that goes up and down, remembered from `since` on."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: datetime) -> None:
+        self.since = since
         self._stretches: deque[Stretch] = deque()
         self._newest: float | None = None
         self.first_at: datetime | None = None

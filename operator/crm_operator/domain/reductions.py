@@ -15,8 +15,8 @@ One pod's history of one counter, and what counts (`series` has the rule):
     12:00 pod starts    12:01 first seen, 4     12:02 9     12:03 container restarts    12:04 2     12:05 pod is gone
     5m before 12:05:30: 4 (counted from zero) + 5 + 2 = 11    5m before 12:06: 7    3m before 12:06: 2    12:20: 0
 
-A gauge has no such beginning. Its window is full when it was read since before the window, or since its process came
-up. Pure; used by `fleet` for pods and by the other metric sources.
+A gauge has no such beginning. Its window is full when it was read since before the window, or heard since its process
+began. Pure; used by `fleet` for pods and by the other metric sources.
 """
 
 import math
@@ -35,9 +35,6 @@ from crm_operator.domain.world import Reading, Recent, Unknown
 
 #: The shortest time over which versions are compared; doubled up to the guard's window.
 SHORTEST_SPAN = timedelta(seconds=2)
-#: A gauge that was first read within this time after its process began was read from the beginning on: workers need
-#: some seconds until they answer.
-COMES_UP = timedelta(seconds=30)
 
 _T = TypeVar("_T")
 _BUCKET = "_bucket"
@@ -255,7 +252,7 @@ class Group:
             and level.first_at is not None
             and level.first_at > begin
             and not member.whole
-            and (member.started_at is None or level.first_at - member.started_at > COMES_UP)
+            and not member.is_heard_from_the_start(level.since)
         ]
         return not_filled(name, window, max(times)) if times else None
 

@@ -15,6 +15,8 @@ from crm_operator.domain.series import CounterSeries
 from crm_operator.domain.world import Unknown
 
 UNREAD = Unknown("not read yet", "Starting")
+#: A process that is to be read within this time after it began has said nothing before: workers need as long to answer.
+COMES_UP = timedelta(seconds=30)
 #: The reason that a source gives when what it reads does not have the metric at all.
 METRIC_MISSING = "MetricMissing"
 
@@ -80,7 +82,8 @@ class Scraped:
     one_process: bool = True  # False: who answers is not known
     is_there: bool = True  # False: it is gone, and remembered until its last increase has left the window
     fault: Unknown | None = UNREAD  # of the newest scrape; None: it was read
-    read_at: datetime | None = None  # the newest good scrape
+    heard_at: datetime | None = None  # the first good scrape
+    read_at: datetime | None = None  # the newest one
     metrics: dict[str, MetricMemory] = field(default_factory=dict)
 
     def record(
@@ -94,15 +97,20 @@ class Scraped:
         if isinstance(scrape, Unknown):
             self.fault = scrape
             return
-        self.fault, self.read_at = None, at
+        self.fault, self.read_at, self.heard_at = None, at, self.heard_at or at
         for name, sample in scrape.items():
             memory = self._metric(name)
             if name in levels and memory.level is None:
-                memory.level = GaugeSeries()
+                memory.level = GaugeSeries(since=at)
             self._take(memory, sample, at, apart)
             for series in (memory.counter, memory.histogram, memory.level):
                 if series is not None:
                     series.forget_before(at - keep)
+
+    def is_heard_from_the_start(self, since: datetime) -> bool:
+        """What it has said since its process began is known to whoever listens from `since` on."""
+        watched = self.started_at is not None and self.first_at - self.started_at <= COMES_UP
+        return watched and self.heard_at is not None and since <= self.heard_at
 
     def moves(self, window: timedelta, now: datetime) -> bool:
         """Whether an average over `window` still changes although no new value comes."""

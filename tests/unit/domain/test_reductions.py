@@ -239,11 +239,19 @@ def test_an_average_waits_for_its_window_and_a_max_is_a_lower_bound() -> None:
 
 
 def test_a_worker_that_came_up_under_our_eyes_has_no_earlier_samples() -> None:
-    fleet = Fleet(a1=0, a2=0)
-    fleet.says(29, "a1", 7, metric=LEVEL)
-    assert value(fleet.overall(30, AVERAGE)) == 7
-    fleet.says(40, "a2", 7, metric=LEVEL)
-    assert reason(fleet.overall(41, AVERAGE)) == "WindowNotFilled"
+    fleet = Fleet(a1=-20, a2=-40)
+    fleet.fails(1, "a1")
+    fleet.says(90, "a1", 7, metric=LEVEL)
+    assert value(fleet.side(91, "a", AVERAGE)) == 7, "it needed long to come up, and was asked all the time"
+    fleet.says(91, "a2", 7, metric=LEVEL)
+    assert reason(fleet.overall(92, AVERAGE)) == "WindowNotFilled", "the other ran before we asked"
+
+
+def test_a_gauge_that_is_wanted_later_is_not_known_from_the_start() -> None:
+    fleet = Fleet(a1=0)
+    fleet.says(1, "a1", 3)
+    fleet.says(2, "a1", 7, metric=LEVEL)
+    assert reason(fleet.overall(3, AVERAGE)) == "WindowNotFilled"
 
 
 def test_a_silent_pod_has_no_average() -> None:
@@ -261,7 +269,7 @@ def test_a_silent_pod_has_no_average() -> None:
 def test_an_average_lies_between_the_values_and_a_second_scrape_changes_nothing(
     samples: list[tuple[int, float]], window: int, again: set[int]
 ) -> None:
-    once, twice, second = GaugeSeries(), GaugeSeries(), 0
+    once, twice, second = GaugeSeries(at(0)), GaugeSeries(at(0)), 0
     for number, (pause, level) in enumerate(samples):
         second += pause
         for series in (once, twice):
@@ -282,7 +290,7 @@ def test_an_average_lies_between_the_values_and_a_second_scrape_changes_nothing(
 
 
 def test_an_hour_of_gauge_samples_each_second_stays_small_and_true() -> None:
-    series = GaugeSeries()
+    series = GaugeSeries(at(0))
     for second in range(7200):
         series.record(second, at(second), apart=timedelta(seconds=15))
         series.forget_before(at(second - 3600))
