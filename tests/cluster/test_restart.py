@@ -146,6 +146,28 @@ async def test_rollbacks_survive_a_crash(mortal: OperatorProcess, scene: Scene) 
         await asyncio.gather(back("canary"), back("baking"), scene.gone(f"{scene.deployments}/canary-canary"))
 
 
+async def test_a_template_that_is_gone_blocks_the_rollback_and_a_good_one_helps(
+    mortal: OperatorProcess, scene: Scene
+) -> None:
+    """Somebody deleted its ControllerRevision, and the operator that had read it is gone."""
+    with mortal:
+        first = await scene.settled(rollout=BAKING, guards=DEAD_LETTERS)
+        await scene.change(workers=version(2))
+        await scene.until(in_phase("Baking"))
+        mortal.kill()
+        stored = f"/apis/apps/v1/namespaces/{scene.namespace}/controllerrevisions"
+        await scene.delete(f"{stored}/hubspot-{rollout(first)['stableRevision']}")
+        scene.dead_letter(1)
+        await asyncio.to_thread(mortal.start)
+        blocked = await scene.until(lambda obj: cond(obj, "RolledBack").get("reason") == "RollbackBlocked")
+        assert "is not stored any more; apply a good" in cond(blocked, "RolledBack")["message"]
+        with scene.server.client() as client:
+            client.delete(f"{scene.namespace}:crm_hubspot.XQ")
+        await scene.change(workers=version(3))
+        await scene.until(is_stable)
+        await scene.deployment_until(lambda obj: replicas(2)(obj) and image(obj).endswith(":3"))
+
+
 async def test_a_pause_survives_a_crash(mortal: OperatorProcess, scene: Scene) -> None:
     with mortal:
         await scene.settled()

@@ -1,8 +1,9 @@
 """The one place that writes to workers and status: carries a Plan out, in its order.
 
 A failed write ends the plan, but for what stops damage: that goes ahead whatever happened before it. A SyncPause that
-could not be made ends nothing, since what follows does not rest on it. Nothing is retried here; the next pass looks at
-the world again and decides anew.
+could not be made ends nothing, since what follows does not rest on it. Events of decisions that stand in status are
+posted too, because they are not decided again. Nothing is retried here; the next pass looks at the world again and
+decides anew.
 """
 
 import logging
@@ -73,17 +74,18 @@ class Applier:
         self._may_write = may_write
 
     async def apply(self, integration: Object, world: World, plan: Plan) -> None:
-        """Raises the first KubeError met, after what stops damage was tried."""
+        """Raises the first KubeError met, after what stops damage was tried, and told what stands in status."""
         failure: KubeError | None = None
-        ended = False
+        ended = unrecorded = False
         for action in plan.actions:
-            if ended and not (isinstance(action, SetReplicas) and action.stops_damage):
+            if ended and not _goes_ahead(action, recorded=not unrecorded):
                 continue
             try:
                 await self._do(integration, world, action)
             except KubeError as error:
                 failure = failure or error
                 ended = ended or not isinstance(action, CreatePause)
+                unrecorded = unrecorded or isinstance(action, RecordRevision | WriteStatus)
         if failure is not None:
             raise failure
 
@@ -227,6 +229,11 @@ class Applier:
                 "Could not post an Event",
                 extra={"integration": str(_key(integration)), "event": action.reason, "reason": str(error)},
             )
+
+
+def _goes_ahead(action: Action, *, recorded: bool) -> bool:
+    """After a failed write: what stops damage, and Events of decisions that stand in status."""
+    return (isinstance(action, SetReplicas) and action.stops_damage) or (recorded and isinstance(action, EmitEvent))
 
 
 def _key(integration: Object) -> Key:

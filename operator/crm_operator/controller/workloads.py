@@ -92,8 +92,14 @@ def workload(live: Object, pods: list[Object], *, role: Role, intact: bool, work
         observed=int(status.get("observedGeneration") or 0) >= int(live["metadata"]["generation"]),
         intact=intact,
         urgent_strategy=role == "stable" and is_urgent(live),
+        pods_refused=_pods_refused(status),
         pods=tuple(pod(item, role=role, worker=worker) for item in pods),
     )
+
+
+def _pods_refused(status: dict[str, Any]) -> str | None:
+    failures = (c for c in status.get("conditions") or () if c.get("type") == "ReplicaFailure")
+    return next((str(c.get("message", ""))[:300] for c in failures if c.get("status") == "True"), None)
 
 
 def pods_of(cache: Cache, key: Key, role: Role) -> list[Object]:

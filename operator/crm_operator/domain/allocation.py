@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
+from crm_operator.domain.rollout.blocked import is_gone
 from crm_operator.domain.split import split
 from crm_operator.domain.world import Workload, World
 
@@ -51,7 +52,7 @@ def allocate(world: World, rollout: RolloutStatus, *, total: int, paused: bool) 
         case RolloutPhase.CANARY | RolloutPhase.PROMOTING | RolloutPhase.BAKING:
             return _handed_over(world, candidate, total)
         case RolloutPhase.ROLLING_BACK:
-            if stable not in world.known_revisions and (world.stable is None or world.stable.revision != stable):
+            if is_gone(world, stable):
                 # Nothing to go back to: what runs in NAME stays, and the canary still goes.
                 return Allocation(stable=_as_is(world.stable, total), canary=None)
             return Allocation(stable=_wanted(stable, total, urgent=_has_other_pods(world, stable)), canary=None)

@@ -23,6 +23,7 @@ from crm_operator.domain.plan import (
     WriteStatus,
 )
 from crm_operator.domain.respond import respond
+from crm_operator.domain.rollout import blocked
 from crm_operator.domain.scaling import Size
 from crm_operator.domain.world import TemplateRefused, Workload, World
 
@@ -108,6 +109,9 @@ def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
     scaled, was_scaled = new["Scaled"], old.get("Scaled")
     if scaled.reason == conflict.REASON and (was_scaled is None or was_scaled.reason != conflict.REASON):
         yield Decision(time=world.now, what=conflict.REASON, why=scaled.message)
+    back, was_back = new["RolledBack"], old.get("RolledBack")
+    if back.reason == blocked.REASON and (was_back is None or was_back.reason != blocked.REASON):
+        yield Decision(time=world.now, what=blocked.REASON, why=back.message)
     ready, was_ready = new["Ready"], old.get("Ready")
     if (
         was_ready is None

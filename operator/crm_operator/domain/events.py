@@ -7,6 +7,7 @@ from crm_operator.domain.plan import EmitEvent
 _WARNINGS = frozenset(
     {
         "RolledBack",
+        "RollbackBlocked",
         "GuardCritical",
         "GuardWarning",
         "PauseRequested",

@@ -4,7 +4,7 @@ Success is never a default: the phase derives from the conditions, and they from
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from crm_operator.api.duration import render
@@ -25,7 +25,7 @@ from crm_operator.domain.conditions import set_condition
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.pause import Sync, reasons
 from crm_operator.domain.respond import Response, how_to_lift
-from crm_operator.domain.rollout import Move, verbs
+from crm_operator.domain.rollout import Move, blocked, verbs
 from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.scaling import Size
 from crm_operator.domain.world import OwnPause, TemplateRefused, Unknown, Workload, World
@@ -173,7 +173,7 @@ def ready(found: Findings) -> Says:
     if found.sync.paused:
         return Says("False", "Paused", paused(found).message)
     if found.rollout.phase in _ROLLED_BACK:
-        return Says("False", "RolledBack", rolled_back(found).message)
+        return replace(_blocked_or_rolled_back(found), status="False")
     if (bad := trouble(found)) is not None:
         return bad
     desired, up = found.allocation.desired, _ready(found)
@@ -189,6 +189,8 @@ def reconciling(found: Findings) -> Says:
     rollout = found.rollout
     if found.sync.status.state is SyncState.PAUSING:
         return Says("True", "Pausing", paused(found).message)
+    if blocked.why(found.world, rollout) is not None:
+        return Says("False", blocked.REASON, "the rollback does not end by itself; see RolledBack")
     if rollout.phase in _MOVING and not _overdue(found) and not isinstance(found.world.template, TemplateRefused):
         # A reason of its own: a version that does not start is said at once, not with the next live numbers.
         reason = rollout.phase.value if _stuck(found) is None else "WorkersNotStarting"
@@ -199,7 +201,7 @@ def reconciling(found: Findings) -> Says:
 def stalled(found: Findings) -> Says:
     """Abnormal-true: nothing more will happen until somebody changes something. Pipelines fail on it."""
     if found.rollout.phase in _ROLLED_BACK:
-        return Says("True", "RolledBack", rolled_back(found).message)
+        return _blocked_or_rolled_back(found)
     if (bad := trouble(found)) is not None and bad.reason in ("InvalidTemplate", "ProgressDeadlineExceeded"):
         return Says("True", bad.reason, bad.message)
     return Says("False", "Settled", "nothing needs somebody to act")
@@ -268,12 +270,19 @@ def rolled_back(found: Findings) -> Says:
     rollout = found.rollout
     if rollout.phase not in _ROLLED_BACK:
         return Says("False", "NotRolledBack", "the last rollout was not rolled back")
+    told = f"{rollout.failed_revision} was rolled back to {rollout.stable_revision}: {rollout.reason}."
+    if (why := blocked.why(found.world, rollout)) is not None:
+        return Says("True", blocked.REASON, f"the rollback does not get through: {why}. {told}")
     return Says(
         "True",
         "RolledBack" if rollout.phase is RolloutPhase.ROLLED_BACK else "RollingBack",
-        f"{rollout.failed_revision} was rolled back to {rollout.stable_revision}: {rollout.reason}. "
-        f"It is not tried again until spec.workers.template changes or {annotation(Verb.RETRY)} is set",
+        f"{told} It is not tried again until spec.workers.template changes or {annotation(Verb.RETRY)} is set",
     )
+
+
+def _blocked_or_rolled_back(found: Findings) -> Says:
+    says = rolled_back(found)
+    return says if says.reason == blocked.REASON else replace(says, reason="RolledBack")
 
 
 def verbs_accepted(found: Findings) -> Says:

@@ -94,6 +94,8 @@ class Workload:
     intact: bool = True
     #: The operator's strategy for a rollback (all old pods at once) is in place.
     urgent_strategy: bool = False
+    #: Why the API server does not let it make pods (quota, admission), in its words, shortened.
+    pods_refused: str | None = None
     pods: tuple[Pod, ...] = ()
 
     @property

@@ -402,13 +402,18 @@ def test_a_rollback_is_over_when_no_bad_pod_is_left_and_stable_is_back() -> None
     assert "3.0 s after the decision" in move.decisions[0].why
 
 
-def test_a_rollback_without_its_template_says_that_it_is_blocked() -> None:
-    world = a_world(
-        status=a_status(a_rollout(RolloutPhase.ROLLING_BACK)),
-        stable=a_workload(10, revision=NEW),
-        known_revisions=frozenset({NEW}),
-    )
-    assert "RollbackBlocked" in (moved(world).rollout.reason or "")
+def test_a_fix_for_a_rollback_whose_template_is_gone_goes_into_all_workers() -> None:
+    """There is nothing to compare it with, and nothing to go back to; a canary would wait for ever."""
+    for phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
+        world = a_world(
+            target=OTHER,
+            status=a_status(a_rollout(phase)),
+            stable=a_workload(10, revision=NEW),
+            known_revisions=frozenset({NEW, OTHER}),
+        )
+        move = moved(world)
+        assert (move.rollout.phase, move.rollout.stable_revision) == (RolloutPhase.PROMOTING, None)
+        assert "the template of aaaaaaaaaaaaaaaa is gone" in move.decisions[0].why
 
 
 # --- promotion and bake ----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Where a rollout stands and what moves it on. The states and edges are drawn in docs/rollout.md.
 
-`machine` says which question is asked first, `phases` what each phase waits for, `edges` what a change of phase does,
-`objections` what speaks against ending a step, `verbs` what people may ask for, `history` which
-versions served well, `seen` what the workers show.
+`machine` says which question is asked first, `phases` what each phase waits for, `edges` what a change of phase does.
+`objections` is what speaks against ending a step, `blocked` why a rollback does not come about, `verbs` what people may
+ask for, `history` which versions served well, `seen` what the workers show.
 """
 
 from crm_operator.domain.rollout.edges import Move, steps_hash

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, RolloutStep, VerbStatus
 from crm_operator.domain.rollout import history
+from crm_operator.domain.rollout.blocked import is_gone
 from crm_operator.domain.world import World
 
 
@@ -36,6 +37,9 @@ def start(world: World, was: RolloutStatus, *, stable: str | None, why: str = "n
     In all workers at once without `stable` or steps, and when it is a good version that served a short time ago: what
     is put back in an incident must not wait for a canary.
     """
+    if stable is not None and is_gone(world, stable):
+        # Nothing to compare with, nor to go back to.
+        why, stable = f"{why}; the template of {stable} is gone, so it goes into all workers", None
     steps = world.spec.rollout.steps
     ago = history.stopped_ago(was, world.target, world.now)
     if ago is not None:

@@ -103,14 +103,17 @@ def unseen(workload: Workload | None, verdicts: Sequence[Verdict]) -> Objection 
     return None
 
 
-def rolling(workload: Workload | None) -> str:
+def rolling(workload: Workload | None, *, version: str = "new") -> str:
+    """How far a rolling update is, and what keeps it from going on."""
     if workload is None:
         return "the workers are being created"
     stuck = next((pod for pod in workload.pods if pod.waiting_reason and not pod.terminating), None)
     detail = f"; {stuck.name}: {stuck.waiting_reason}" if stuck is not None else ""
+    if workload.pods_refused is not None:
+        detail = f"; {workload.pods_refused}"
     # By revision: in a rolling update the Deployment's own count of Ready pods is mostly the old version's.
     new = sum(pod.ready and not pod.terminating and pod.revision == workload.revision for pod in workload.pods)
-    return f"{new} of {workload.replicas} workers of the new version are Ready{detail}"
+    return f"{new} of {workload.replicas} workers of the {version} version are Ready{detail}"
 
 
 def pods_of(workload: Workload | None) -> tuple[Pod, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import GuardState, RolloutStatus
 from crm_operator.domain.guards import Verdict
-from crm_operator.domain.rollout import edges, seen
+from crm_operator.domain.rollout import blocked, edges, seen
 from crm_operator.domain.rollout.edges import Move
 from crm_operator.domain.rollout.objections import MAY_ADVANCE, rolling, says, unseen
 from crm_operator.domain.world import World
@@ -63,19 +63,15 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
 
 def rolling_back(world: World, was: RolloutStatus) -> Move:
     stable, canary = world.stable, world.canary
-    if was.stable_revision not in world.known_revisions and (stable is None or stable.revision != was.stable_revision):
-        return Move(
-            rollout=was.model_copy(
-                update={"reason": f"RollbackBlocked: the template of {was.stable_revision} is gone; apply a good one"}
-            )
-        )
+    if blocked.is_gone(world, was.stable_revision):
+        return Move(rollout=was)
     canary_gone = canary is None or canary.replicas == 0
     # A rollback is over when the bad version has no pod left that could take a job; stable may still be starting.
     bad_pods = [p for w in (stable, canary) if w is not None for p in w.pods if p.revision != was.stable_revision]
     if stable is None or stable.revision != was.stable_revision or not canary_gone or bad_pods:
         return Move(rollout=was)
     if not stable.complete and not world.pauses:
-        return Move(rollout=was)
+        return Move(rollout=was, look_again=_soonest(world, blocked.overdue(world, was)))
     return edges.restored(world, was)
 
 

@@ -1,0 +1,45 @@
+"""A rollback that was decided and does not come about: why, and what a person can do.
+
+The canary goes to 0 in any case; this is about the stable version's return.
+"""
+
+from datetime import datetime, timedelta
+
+from crm_operator.api.duration import render
+from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
+from crm_operator.domain.rollout.objections import rolling
+from crm_operator.domain.world import World
+
+#: The conditions' reason, and the Event's.
+REASON = "RollbackBlocked"
+
+
+def is_gone(world: World, revision: str | None) -> bool:
+    """Whether nothing holds this version's template any more: no ControllerRevision, nor Deployment NAME."""
+    return revision not in world.known_revisions and (world.stable is None or world.stable.revision != revision)
+
+
+def why(world: World, rollout: RolloutStatus) -> str | None:
+    """What stands in the way, with the remedy. None: nothing, or nothing is rolled back."""
+    if rollout.phase is not RolloutPhase.ROLLING_BACK:
+        return None
+    if is_gone(world, rollout.stable_revision):
+        return f"the template of {rollout.stable_revision} is not stored any more; apply a good spec.workers.template"
+    if world.refused is not None:
+        return f"{world.refused.why}; it is tried again every few seconds"
+    late = overdue(world, rollout)
+    if late is not None and world.now >= late:
+        limit = render(world.spec.rollout.progress_deadline)
+        return (
+            f"the stable version is not back after {limit} (rollout.progressDeadline): "
+            f"{rolling(world.stable, version='stable')}; give it what it needs, or apply another spec.workers.template"
+        )
+    return None
+
+
+def overdue(world: World, rollout: RolloutStatus) -> datetime | None:
+    """When the stable version should have been back. None: it is not waited for."""
+    if rollout.step_start_time is None or world.pauses:
+        return None
+    limit: timedelta = world.spec.rollout.progress_deadline
+    return rollout.step_start_time + limit

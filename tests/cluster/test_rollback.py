@@ -1,0 +1,166 @@
+"""Ways back of a promoted version when somebody or something stands in the way, on a real API server."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from dev.cluster import Cluster
+from tests.cluster.scene import Holds, Json, Scene, cond, decisions, image, in_phase, replicas, rollout, size, version
+from tests.cluster.test_rollout import BAKING, DEAD_LETTERS, HOLDING, rolled_back
+
+pytestmark = pytest.mark.cluster
+
+
+def runs(number: int) -> Holds:
+    return lambda obj: replicas(2)(obj) and image(obj).endswith(f":{number}")
+
+
+def is_blocked(obj: Json) -> bool:
+    return cond(obj, "RolledBack").get("reason") == "RollbackBlocked"
+
+
+async def baking(scene: Scene, name: str = "hubspot", **spec: Any) -> Json:
+    """Version 2 runs in both workers of `name`, and bakes."""
+    await scene.settled(name, rollout=BAKING, guards=DEAD_LETTERS, **spec)
+    await scene.change(name, workers=version(2))
+    await scene.until(in_phase("Baking"), name)
+    return await scene.deployment_until(runs(2), name)
+
+
+async def replica_sets(scene: Scene, name: str) -> list[Json]:
+    path = f"/apis/apps/v1/namespaces/{scene.namespace}/replicasets"
+    return await scene.list(path, labelSelector=f"crm.agoralia.app/integration={name}")
+
+
+async def test_the_previous_replicaset_is_not_needed(scene: Scene) -> None:
+    """Deleted, or pruned by `revisionHistoryLimit: 0`: the template comes from its ControllerRevision."""
+    await asyncio.gather(baking(scene, "deleted"), baking(scene, "pruned"))
+    await scene.patch(f"{scene.deployments}/pruned", {"spec": {"revisionHistoryLimit": 0}})
+    for old in await replica_sets(scene, "deleted"):
+        if old["spec"]["replicas"] == 0:
+            await scene.delete(f"/apis/apps/v1/namespaces/{scene.namespace}/replicasets/{old['metadata']['name']}")
+
+    async def only_one(name: str) -> bool:
+        return len(await replica_sets(scene, name)) == 1
+
+    async def goes_back(name: str) -> None:
+        await scene.eventually(lambda: only_one(name))
+        scene.dead_letter(1, name)
+        await scene.until(rolled_back, name)
+        now = await scene.deployment_until(runs(1), name)
+        assert now["spec"].get("revisionHistoryLimit") == (0 if name == "pruned" else 10), "a person's field stays"
+
+    await asyncio.gather(goes_back("deleted"), goes_back("pruned"))
+
+
+async def test_a_rollout_undo_by_a_person_is_put_right(api_cluster: Cluster, scene: Scene) -> None:
+    """The spec says which version runs; going back is for the spec, or for `abort`."""
+    await baking(scene)
+    undone = asyncio.create_task(scene.deployment_until(lambda obj: image(obj).endswith(":1")))
+    await asyncio.to_thread(
+        api_cluster.run_kubectl, "rollout", "undo", "deployment/hubspot", "--namespace", scene.namespace
+    )
+    await undone
+    await scene.deployment_until(runs(2))
+    assert rollout(await scene.get())["phase"] == "Baking"
+    # And in the canary, of the stable version.
+    await scene.annotate(abort="1")
+    await scene.until(rolled_back)
+    await scene.change(rollout=HOLDING, workers=version(3))
+    await scene.deployment_until(replicas(1), "hubspot-canary")
+    await asyncio.to_thread(
+        api_cluster.run_kubectl, "rollout", "undo", "deployment/hubspot", "--namespace", scene.namespace
+    )
+    await scene.deployment_until(lambda obj: size(obj) == 1 and image(obj).endswith(":1"))
+    assert rollout(await scene.get())["phase"] == "Canary"
+
+
+async def test_a_rollback_that_admission_denies_is_loud_and_tried_again(scene: Scene) -> None:
+    await baking(scene)
+    policy = f"deny-{uuid4().hex[:8]}"
+    registration = "/apis/admissionregistration.k8s.io/v1"
+    await scene.post(
+        f"{registration}/validatingadmissionpolicies",
+        {
+            "metadata": {"name": policy},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "resourceRules": [
+                        {
+                            "apiGroups": ["apps"],
+                            "apiVersions": ["v1"],
+                            "operations": ["UPDATE"],
+                            "resources": ["deployments"],
+                        }
+                    ]
+                },
+                "validations": [
+                    {
+                        "expression": "!object.spec.template.spec.containers.exists(c, c.image.endsWith(':1'))",
+                        "message": "version 1 is not allowed any more",
+                    }
+                ],
+            },
+        },
+    )
+    selector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}}}
+    binding = {"policyName": policy, "validationActions": ["Deny"], "matchResources": selector}
+    await scene.post(
+        f"{registration}/validatingadmissionpolicybindings", {"metadata": {"name": policy}, "spec": binding}
+    )
+    try:
+        await scene.eventually(lambda: denied(scene))
+        scene.dead_letter(1)
+        blocked = await scene.until(is_blocked)
+        assert "version 1 is not allowed any more" in cond(blocked, "RolledBack")["message"]
+        assert cond(blocked, "Stalled")["reason"] == "RollbackBlocked"
+
+        async def told() -> bool:
+            return {"RolledBack", "RollbackBlocked"} <= {event["reason"] for event in await scene.events()}
+
+        await scene.eventually(told)
+    finally:
+        await scene.delete(f"{registration}/validatingadmissionpolicybindings/{policy}")
+        await scene.delete(f"{registration}/validatingadmissionpolicies/{policy}")
+    back = await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=40)
+    assert decisions(back).count("RollbackBlocked") == 1
+    await scene.deployment_until(runs(1))
+
+
+async def denied(scene: Scene) -> bool:
+    """Whether the policy is in force: it takes the API server a moment."""
+    template = {"spec": {"template": {"spec": {"containers": [{"name": "worker", "image": "localhost/worker:1"}]}}}}
+    answer = await scene.kube.patch(
+        f"{scene.deployments}/hubspot",
+        params={"dryRun": "All"},
+        json=template,
+        headers={"content-type": "application/strategic-merge-patch+json"},
+    )
+    return answer.is_client_error
+
+
+async def test_a_stable_version_that_cannot_start_any_more_is_loud(scene: Scene) -> None:
+    """A quota that leaves no room for its pods: said at the deadline with the API server's words, and healed."""
+    short = {**BAKING, "progressDeadline": "10s"}
+    await scene.settled(rollout=short, guards=DEAD_LETTERS)
+    await scene.change(workers=version(2))
+    await scene.until(in_phase("Baking"))
+    await scene.deployment_until(runs(2))
+    quotas = f"/api/v1/namespaces/{scene.namespace}/resourcequotas"
+    await scene.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
+
+    async def counted() -> bool:
+        quota = await scene.find(f"{quotas}/none")
+        return quota is not None and (quota.get("status") or {}).get("used") == {"pods": "2"}
+
+    await scene.eventually(counted)
+    scene.dead_letter(1)
+    blocked = await scene.until(is_blocked, within=40)
+    assert "0 of 2 workers of the stable version are Ready" in cond(blocked, "RolledBack")["message"]
+    assert "exceeded quota: none" in cond(blocked, "RolledBack")["message"]
+    await scene.delete(f"{quotas}/none")
+    await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=60)
+    await scene.deployment_until(runs(1))

@@ -1,0 +1,104 @@
+"""A rollback that does not get through is loud, and the canary goes to 0 in any case."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from crm_operator.api.v1alpha1 import Condition, RolloutPhase
+from crm_operator.domain.decide import decide
+from crm_operator.domain.plan import ApplyTemplate, EmitEvent, Plan, SetReplicas
+from crm_operator.domain.world import Unknown, World
+from tests.unit.domain.builders import (
+    GOOD,
+    NEW,
+    NOW,
+    SECOND,
+    a_pause,
+    a_rollout,
+    a_spec,
+    a_status,
+    a_workload,
+    a_world,
+    pods,
+)
+
+
+def rolling_back(*, since: timedelta = 5 * SECOND, **parts: Any) -> World:
+    """A rollback out of the bake, with a canary that still has pods."""
+    fields: dict[str, Any] = {
+        "status": a_status(a_rollout(RolloutPhase.ROLLING_BACK, step_start_time=NOW - since)),
+        "stable": a_workload(10, revision=NEW),
+        "canary": a_workload(3, role="canary", revision=NEW),
+    }
+    return a_world(**(fields | parts))
+
+
+def condition(plan: Plan, type_: str) -> Condition:
+    return next(c for c in plan.status.conditions if c.type == type_)
+
+
+GONE: dict[str, Any] = {"known_revisions": frozenset({NEW})}
+DENIED: dict[str, Any] = {"refused": Unknown("the API server refused a write: denied by policy", "WriteRefused")}
+#: The template is back; the pods cannot be made, or do not start.
+WITHOUT_QUOTA: dict[str, Any] = {
+    "stable": a_workload(10, ready=0, pods=(), pods_refused="pods is forbidden: exceeded quota")
+}
+BROKEN: dict[str, Any] = {
+    "stable": a_workload(10, ready=0, pods=pods(10, ready=False, waiting_reason="CreateContainerConfigError"))
+}
+LATE = timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("since", "parts", "words"),
+    [
+        pytest.param(SECOND, GONE, "the template of aaaaaaaaaaaaaaaa is not stored any more", id="template is gone"),
+        pytest.param(SECOND, DENIED, "denied by policy; it is tried again", id="write is denied"),
+        pytest.param(LATE, WITHOUT_QUOTA, "exceeded quota; give it what it needs", id="no pods are made"),
+        pytest.param(LATE, BROKEN, "CreateContainerConfigError; give it what it needs", id="pods do not start"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_rollback_is_loud(since: timedelta, parts: dict[str, Any], words: str) -> None:
+    plan = decide(rolling_back(since=since, **parts))
+    back, stalled = condition(plan, "RolledBack"), condition(plan, "Stalled")
+    assert (back.status, back.reason) == ("True", "RollbackBlocked")
+    assert words in back.message
+    assert "crm_sync_errors_total +12 > 10 in 5m" in back.message, "why it was rolled back is not forgotten"
+    assert (stalled.status, stalled.reason) == ("True", "RollbackBlocked")
+    assert (condition(plan, "Ready").status, condition(plan, "Ready").reason) == ("False", "RollbackBlocked")
+    assert condition(plan, "Reconciling").status == "False", "it does not end by itself"
+    (event,) = [a for a in plan.actions if isinstance(a, EmitEvent) and a.reason == "RollbackBlocked"]
+    assert event.type == "Warning"
+    # Said once.
+    again = rolling_back(since=since, **(parts | {"status": plan.status}))
+    assert not [a for a in decide(again).actions if isinstance(a, EmitEvent)]
+
+
+@pytest.mark.parametrize("parts", [GONE, DENIED, WITHOUT_QUOTA, BROKEN])
+def test_the_canary_goes_to_0_all_the_same(parts: dict[str, Any]) -> None:
+    scaled = [a for a in decide(rolling_back(**parts)).actions if isinstance(a, SetReplicas) and a.role == "canary"]
+    assert [(a.replicas, a.stops_damage) for a in scaled] == [(0, True)]
+
+
+def test_a_write_that_was_denied_is_tried_again() -> None:
+    applied = [a for a in decide(rolling_back(**DENIED)).actions if isinstance(a, ApplyTemplate)]
+    assert [(a.role, a.revision, a.urgent) for a in applied] == [("stable", GOOD, True)]
+
+
+def test_a_stable_version_that_starts_slowly_has_until_the_deadline() -> None:
+    plan = decide(rolling_back(since=LATE - SECOND, **BROKEN, canary=None))
+    assert condition(plan, "RolledBack").reason == "RollingBack"
+    assert plan.requeue_after is not None
+    assert plan.requeue_after <= SECOND
+
+
+def test_a_pause_is_no_obstacle() -> None:
+    plan = decide(rolling_back(since=LATE, **BROKEN, pauses=(a_pause(),)))
+    assert condition(plan, "RolledBack").reason == "RollingBack"
+
+
+def test_without_obstacles_it_is_a_rollback_as_any() -> None:
+    plan = decide(rolling_back(since=LATE - SECOND, spec=a_spec()))
+    assert condition(plan, "RolledBack").reason == "RollingBack"
+    assert condition(plan, "Reconciling").status == "True"
