@@ -164,3 +164,24 @@ async def test_a_stable_version_that_cannot_start_any_more_is_loud(scene: Scene)
     await scene.delete(f"{quotas}/none")
     await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=60)
     await scene.deployment_until(runs(1))
+
+
+async def test_an_image_that_one_integration_rolled_back_waits_in_the_others(scene: Scene) -> None:
+    await asyncio.gather(
+        scene.settled(rollout=HOLDING),
+        *(scene.settled(name, rollout=HOLDING, provider=name) for name in ("odoo", "zoho")),
+    )
+    await asyncio.gather(scene.change(workers=version(2)), scene.change("odoo", workers=version(2)))
+    await asyncio.gather(scene.until(in_phase("Canary")), scene.until(in_phase("Canary"), "odoo"))
+    await scene.annotate(abort="INC-42")
+    await scene.until(rolled_back)
+
+    await scene.change("zoho", workers=version(2))
+    held = await scene.until(lambda obj: "heldRevision" in rollout(obj), "zoho")
+    assert cond(held, "Stalled")["reason"] == "ImageFailedElsewhere"
+    assert "localhost/worker:2 was rolled back in integration hubspot" in cond(held, "Stalled")["message"]
+    assert await scene.deployment("zoho-canary") is None
+    assert rollout(await scene.get("odoo"))["phase"] == "Canary", "one that has begun goes on"
+    await scene.annotate("zoho", retry="1")
+    await scene.until(in_phase("Canary"), "zoho")
+    await scene.deployment_until(replicas(1), "zoho-canary")

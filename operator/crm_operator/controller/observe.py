@@ -27,6 +27,7 @@ from crm_operator.controller.render import (
     is_owned,
     is_urgent,
     worker_container,
+    worker_image,
 )
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.secrets import Secrets
@@ -87,7 +88,7 @@ class Observer:
         now = self._clock()
         uid = integration["metadata"]["uid"]
         template: Template = spec.workers.template
-        target = revision_of(template)
+        target, image = revision_of(template), worker_image(template)
         known = await self._known(integration, status, target, now)
         verdict = None if target in known else await self._templates.verdict(integration, target, template, now)
         await self._watch_queue(key, spec)
@@ -101,6 +102,8 @@ class Observer:
             spec=spec,
             status=status,
             target=target,
+            image=image,
+            image_failed_in=self._image_failed_in(key, status, target, image),
             template=verdict,
             stable=self._workload(key, integration, "stable"),
             canary=self._workload(key, integration, "canary"),
@@ -248,12 +251,28 @@ class Observer:
         readings = [self._queues.view(other).latest for other in others]
         return tuple(reading.backlog if isinstance(reading, QueueReading) else None for reading in readings)
 
+    def _image_failed_in(self, key: Key, status: CrmIntegrationStatus, target: str, image: str | None) -> str | None:
+        """The first other integration of this namespace that rolled `image` back, if the answer can matter."""
+        rollout = status.rollout
+        if image is None or rollout is None:
+            return None
+        if target in (rollout.stable_revision, rollout.candidate_revision, rollout.failed_revision):
+            return None
+        others = sorted(self._cache.objects(CRMINTEGRATIONS.kind, key.namespace), key=key_of)
+        return next((key_of(item).name for item in others if key_of(item) != key and image in _failed(item)), None)
+
 
 def _scaler(autoscaler: Object) -> str:
     """`HorizontalPodAutoscaler NAME`, and what made it: KEDA makes one for each ScaledObject."""
     metadata = autoscaler["metadata"]
     makers = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
     return f"HorizontalPodAutoscaler {metadata['name']}" + (f" of {makers[0]}" if makers else "")
+
+
+def _failed(integration: Object) -> list[str]:
+    """Images that a stored integration rolled back."""
+    rollout = (integration.get("status") or {}).get("rollout") or {}
+    return rollout.get("failedImages") or []
 
 
 def _verbs(integration: Object) -> dict[Verb, str]:

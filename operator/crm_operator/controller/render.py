@@ -131,6 +131,17 @@ def worker_container(template: Template) -> str:
     )
 
 
+def worker_image(template: Template) -> str | None:
+    """The image that works. None: it cannot be told, or is longer than a status can hold."""
+    try:
+        worker = worker_container(template)
+    except TemplateError:
+        return None
+    containers = template["spec"]["containers"]
+    image = next((container.get("image") for container in containers if container.get("name") == worker), None)
+    return image if isinstance(image, str) and 0 < len(image) <= 512 else None
+
+
 def fingerprint(intent: Object) -> str:
     """Tells whether two intents are the same."""
     return hashlib.sha256(json.dumps(intent, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -8,6 +8,7 @@ _WARNINGS = frozenset(
     {
         "RolledBack",
         "RollbackBlocked",
+        "RolloutHeld",
         "GuardCritical",
         "GuardWarning",
         "PauseRequested",

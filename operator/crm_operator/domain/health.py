@@ -34,6 +34,8 @@ _Status = Literal["True", "False", "Unknown"]
 _MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 #: Of the condition Scaled: fewer workers than the load asks for, slower than the objective, or somebody else's size.
 _SHORT = ("AtMaximum", "RateLimited", "SLOBreached", conflict.REASON)
+#: Trouble that only a person ends.
+_STALLS = ("InvalidTemplate", "ImageFailedElsewhere", "ProgressDeadlineExceeded")
 _ROLLED_BACK = (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
 
 
@@ -137,6 +139,8 @@ def trouble(found: Findings) -> Says | None:
         return Says("False", world.template.reason, f"spec.workers.template could not be checked: {world.template.why}")
     if world.refused is not None:
         return Says("False", world.refused.reason, world.refused.why)
+    if found.rollout.held_revision is not None:
+        return Says("False", "ImageFailedElsewhere", found.rollout.reason or "")
     if _overdue(found):
         limit = render(world.spec.rollout.progress_deadline)
         return Says(
@@ -202,7 +206,7 @@ def stalled(found: Findings) -> Says:
     """Abnormal-true: nothing more will happen until somebody changes something. Pipelines fail on it."""
     if found.rollout.phase in _ROLLED_BACK:
         return _blocked_or_rolled_back(found)
-    if (bad := trouble(found)) is not None and bad.reason in ("InvalidTemplate", "ProgressDeadlineExceeded"):
+    if (bad := trouble(found)) is not None and bad.reason in _STALLS:
         return Says("True", bad.reason, bad.message)
     return Says("False", "Settled", "nothing needs somebody to act")
 

@@ -198,6 +198,10 @@ class World:
     status: CrmIntegrationStatus  # as recorded; the memory of the rollout
     #: The revision of spec.workers.template.
     target: str
+    #: Its worker's image. None: it has none that a status can hold.
+    image: str | None = None
+    #: Another integration of this namespace that rolled this image back; looked up only where it can matter.
+    image_failed_in: str | None = None
     #: Its verdict: None = accepted by a server-side dry run, or Unknown = could not be asked.
     template: TemplateRefused | Unknown | None = None
     stable: Workload | None = None  # Deployment NAME

@@ -10,6 +10,7 @@ from crm_operator.api.base import ApiModel, Timestamp, shortened
 #: Words for people; longer ones are cut.
 Text = Annotated[str, *shortened(1024), StringConstraints(max_length=1024)]
 Name = Annotated[str, StringConstraints(max_length=63)]
+ImageName = Annotated[str, StringConstraints(max_length=512)]
 RevisionName = Annotated[str, StringConstraints(max_length=32)]
 
 
@@ -166,6 +167,21 @@ class RolloutStatus(ApiModel):
     )
     failed_revision: RevisionName | None = Field(
         default=None, description="The revision that was rolled back; not tried again until the template changes."
+    )
+    held_revision: RevisionName | None = Field(
+        default=None,
+        description="The template's revision that waits, since another integration of this namespace rolled its image "
+        "back; annotation retry or promote lets it go ahead.",
+    )
+    candidate_image: ImageName | None = Field(
+        default=None, alias="canaryImage", description="The worker's image in the revision being tried."
+    )
+    failed_images: list[ImageName] = Field(
+        default=[],
+        max_length=5,
+        description="Images of the last versions that were rolled back here; the namespace's other integrations do not "
+        "begin with them by themselves.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     step_start_time: Timestamp | None = Field(
         default=None,

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, RolloutStep, VerbStatus
+from crm_operator.api.names import annotation
+from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, RolloutStep, Verb, VerbStatus
 from crm_operator.domain.rollout import history
 from crm_operator.domain.rollout.blocked import is_gone
 from crm_operator.domain.world import World
+
+#: Nobody tells when another integration gets along with an image after all.
+HELD_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +35,20 @@ def steps_hash(steps: Sequence[RolloutStep]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def start(world: World, was: RolloutStatus, *, stable: str | None, why: str = "new template") -> Move:
+def start(
+    world: World,
+    was: RolloutStatus,
+    *,
+    stable: str | None,
+    why: str = "new template",
+    by_hand: bool = False,
+    straight: bool = False,
+) -> Move:
     """The spec's template is on trial, beside `stable`.
 
-    In all workers at once without `stable` or steps, and when it is a good version that served a short time ago: what
-    is put back in an incident must not wait for a canary.
+    In all workers at once when it is asked for (`straight`), without `stable` or steps, and when it is a good version
+    that served a short time ago: what is put back in an incident must not wait for a canary. A version whose image
+    another integration rolled back does not begin at all, but `by_hand`.
     """
     if stable is not None and is_gone(world, stable):
         # Nothing to compare with, nor to go back to.
@@ -45,13 +58,16 @@ def start(world: World, was: RolloutStatus, *, stable: str | None, why: str = "n
     if ago is not None:
         seconds = timedelta(seconds=int(ago.total_seconds()))
         why = f"back to a good version, which served until {render(seconds)} ago: no canary"
-    straight = stable is None or not steps or ago is not None
+    elif stable is not None and world.image_failed_in is not None and not by_hand:
+        return _hold(world, was, stable, world.image_failed_in)
+    straight = straight or stable is None or not steps or ago is not None
     phase = RolloutPhase.PROMOTING if straight else RolloutPhase.CANARY
     rollout = RolloutStatus(
         phase=phase,
         weight=0 if straight else steps[0].weight,
         stable_revision=stable,
         candidate_revision=world.target,
+        candidate_image=world.image,
         start_time=world.now,
         waiting_since=world.now,
         steps_hash=steps_hash(steps),
@@ -62,6 +78,21 @@ def start(world: World, was: RolloutStatus, *, stable: str | None, why: str = "n
     return Move(
         rollout=rollout,
         decisions=(decision(world, "RolloutRestarted" if same else what, why, stable, world.target),),
+    )
+
+
+def _hold(world: World, was: RolloutStatus, stable: str, failed_in: str) -> Move:
+    """The spec's template is not begun."""
+    why = (
+        f"image {world.image} was rolled back in integration {failed_in}, so {world.target} does not begin by itself; "
+        f"set {annotation(Verb.RETRY)} or {annotation(Verb.PROMOTE)} to let it go ahead, or apply another template"
+    )
+    rollout = RolloutStatus(phase=RolloutPhase.STABLE, stable_revision=stable, held_revision=world.target, reason=why)
+    told = was.phase is RolloutPhase.STABLE and was.held_revision == world.target
+    return Move(
+        rollout=rollout,
+        decisions=() if told else (decision(world, "RolloutHeld", why, stable, world.target),),
+        look_again=world.now + HELD_AGAIN,
     )
 
 

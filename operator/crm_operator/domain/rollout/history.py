@@ -1,7 +1,9 @@
-"""Which versions served well, and until when: going back to one of them needs no canary.
+"""Which versions served well and until when, and which images failed.
 
-Kept in `status.rollout.goodRevisions`. A version is listed when it finished its bake (a first one when it ran in all
-workers), and struck off when it is rolled back.
+A version is in `status.rollout.goodRevisions` when it finished its bake (a first one when it ran in all workers), and
+struck off when it is rolled back: going back to a good one needs no canary. An image is in `failedImages` when a
+version with it was rolled back, and struck off when one comes to the end: the namespace's other integrations
+look there before they begin.
 """
 
 from datetime import datetime, timedelta
@@ -10,12 +12,12 @@ from crm_operator.api.v1alpha1 import GoodRevision, RolloutPhase, RolloutStatus
 
 #: A version that stopped serving longer ago than this goes through the steps like any other.
 REVERT_WINDOW = timedelta(hours=1)
-#: Versions that are remembered.
+#: Versions, and images, that are remembered.
 KEPT = 5
 
 
 def remembered(was: RolloutStatus, rollout: RolloutStatus, now: datetime) -> RolloutStatus:
-    """`rollout`, which followed on `was`, with the list of good versions brought up to date."""
+    """`rollout`, which followed on `was`, with both lists brought up to date."""
     good = [item for item in was.good_revisions if item.revision != rollout.failed_revision]
     if _completed(was, rollout) and all(item.revision != rollout.stable_revision for item in good):
         good.append(GoodRevision(revision=rollout.stable_revision or ""))
@@ -26,7 +28,7 @@ def remembered(was: RolloutStatus, rollout: RolloutStatus, now: datetime) -> Rol
     ]
     # The one that serves is the last to be forgotten.
     good.sort(key=lambda item: (item.stopped_time is None, item.stopped_time or now))
-    return rollout.model_copy(update={"good_revisions": good[-KEPT:]})
+    return rollout.model_copy(update={"good_revisions": good[-KEPT:], "failed_images": _failed_images(was, rollout)})
 
 
 def stopped_ago(was: RolloutStatus, revision: str, now: datetime) -> timedelta | None:
@@ -36,6 +38,16 @@ def stopped_ago(was: RolloutStatus, revision: str, now: datetime) -> timedelta |
             ago = now - item.stopped_time
             return ago if ago < REVERT_WINDOW else None
     return None
+
+
+def _failed_images(was: RolloutStatus, rollout: RolloutStatus) -> list[str]:
+    """The newest last."""
+    image = was.candidate_image
+    failed = rollout.phase is RolloutPhase.ROLLING_BACK and was.phase is not RolloutPhase.ROLLING_BACK
+    if image is None or not (failed or _completed(was, rollout)):
+        return was.failed_images
+    others = [item for item in was.failed_images if item != image]
+    return [*others, image][-KEPT:] if failed else others
 
 
 def _completed(was: RolloutStatus, rollout: RolloutStatus) -> bool:

@@ -30,11 +30,13 @@ def advance(world: World, verdicts: Sequence[Verdict]) -> Move:
 
 def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
     asked = tuple(verbs.asked(world))
+    if (move := _on_target(world, was)) is not None:
+        return _with_answers(world, move, asked, _while_replaced(world, was, asked))
+    # Nothing that anybody asks for comes before damage, but another template.
     if (move := _damaged(world, was, verdicts)) is not None:
         return _with_answers(world, move, asked, [])
-    if (move := _on_target(world, was)) is not None:
-        late = [(ask, answer) for ask in asked if (answer := _while_replaced(world, was, ask)) is not None]
-        return _with_answers(world, move, asked, late)
+    if (move := _on_steps(world, was)) is not None:
+        return _with_answers(world, move, asked, _while_replaced(world, was, asked))
     answers: list[tuple[Asked, Answer]] = []
     for ask in asked:
         if (answer := verbs.answer(world, was, ask)) is None:
@@ -57,8 +59,11 @@ def _with_answers(world: World, move: Move, asked: Sequence[Asked], answers: Seq
     )
 
 
-def _while_replaced(world: World, was: RolloutStatus, ask: Asked) -> Answer | None:
-    return verbs.answer(world, was, ask) if world.status.rollout is None else verbs.too_late(ask)
+def _while_replaced(world: World, was: RolloutStatus, asked: Sequence[Asked]) -> list[tuple[Asked, Answer]]:
+    """What can be answered although what it was meant for has just been replaced."""
+    first = world.status.rollout is None
+    answers = ((ask, verbs.answer(world, was, ask) if first else verbs.too_late(ask)) for ask in asked)
+    return [(ask, answer) for ask, answer in answers if answer is not None]
 
 
 def _first_state(world: World) -> RolloutStatus:
@@ -69,43 +74,55 @@ def _first_state(world: World) -> RolloutStatus:
 
 
 def _damaged(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move | None:
-    """A guard blames the release: nothing that anybody asks for comes before that, but a template to go to instead."""
+    """A guard blames the release."""
     if was.phase not in _ON_TRIAL or was.stable_revision is None:
-        return None
-    if world.template is None and world.target != was.candidate_revision:
         return None
     verdict = _blames_release(world, verdicts)
     return None if verdict is None else roll_back(world, was, verdict.message)
 
 
 def _on_target(world: World, was: RolloutStatus) -> Move | None:
-    """What a changed template does in each phase. None: the template is what the recorded state is about."""
+    """What a changed template does in each phase. None: nothing, or not now."""
     if world.template is not None:
         return None  # it cannot be used, so the running versions stay
     target = world.target
     if was.stable_revision is None and was.candidate_revision != target:
         return start(world, was, stable=None, why="first deployment")
-    if was.phase is RolloutPhase.STABLE:
-        return None if target == was.stable_revision else start(world, was, stable=was.stable_revision)
-    if was.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
-        if target == was.failed_revision:
-            return None
-        if target == was.stable_revision:
-            return settle(world, was, "Reverted", "the template is the stable one again")
-        return start(world, was, stable=was.stable_revision)
-    if target == was.candidate_revision:
-        return _on_steps(world, was)
-    if target == was.stable_revision:
-        return settle(world, was, "Abandoned", "the template is the stable one again")
-    if was.phase is RolloutPhase.BAKING:
-        # It serves everything and no guard rolled it back: a newer version is judged against it, not against an
-        # older one that nobody wants back.
-        return start(world, was, stable=was.candidate_revision, why="new template while baking")
-    return start(world, was, stable=was.stable_revision, why="new template in mid-rollout")
+    match was.phase:
+        case RolloutPhase.STABLE:
+            if target in (was.stable_revision, was.held_revision):
+                return None
+            return start(world, was, stable=was.stable_revision)
+        case RolloutPhase.ROLLING_BACK | RolloutPhase.ROLLED_BACK:
+            if target == was.failed_revision:
+                return None
+            if target == was.stable_revision:
+                return settle(world, was, "Reverted", "the template is the stable one again")
+            move = start(world, was, stable=was.stable_revision)
+            return None if _is_held(move) and was.phase is RolloutPhase.ROLLING_BACK else move
+        case RolloutPhase.CANARY | RolloutPhase.PROMOTING | RolloutPhase.BAKING:
+            if target == was.candidate_revision:
+                return None
+            if target == was.stable_revision:
+                return settle(world, was, "Abandoned", "the template is the stable one again")
+            if was.phase is not RolloutPhase.BAKING:
+                return start(world, was, stable=was.stable_revision, why="new template in mid-rollout")
+            # It serves everything and no guard rolled it back: a newer version is judged against it, not against an
+            # older one that nobody wants back.
+            move = start(world, was, stable=was.candidate_revision, why="new template while baking")
+            return None if _is_held(move) else move
+
+
+def _is_held(move: Move) -> bool:
+    """It does not begin, so what is under way goes on until it is done."""
+    return move.rollout.held_revision is not None
 
 
 def _on_steps(world: World, was: RolloutStatus) -> Move | None:
-    if was.phase is not RolloutPhase.CANARY or was.steps_hash == steps_hash(world.spec.rollout.steps):
+    """Edited steps begin again."""
+    if world.template is not None or was.phase is not RolloutPhase.CANARY:
+        return None
+    if was.steps_hash == steps_hash(world.spec.rollout.steps):
         return None
     return start(world, was, stable=was.stable_revision, why="rollout.steps were edited")
 
@@ -127,6 +144,10 @@ def _by_itself(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) ->
             return phases.baking(world, was, verdicts)
         case RolloutPhase.ROLLING_BACK:
             return phases.rolling_back(world, was)
+        case RolloutPhase.STABLE if was.held_revision is not None and world.template is None:
+            if world.target == was.stable_revision:
+                return Move(rollout=was.model_copy(update={"held_revision": None, "reason": None}))
+            return start(world, was, stable=was.stable_revision)
         case RolloutPhase.STABLE | RolloutPhase.ROLLED_BACK:
             return Move(rollout=was)
 

@@ -119,17 +119,20 @@ def _abort(world: World, was: RolloutStatus, ask: Asked) -> Answer:
 
 
 def _retry(world: World, was: RolloutStatus, ask: Asked) -> Answer:
-    if was.phase not in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
+    why = f"tried again by annotation {_named(ask)}"
+    if _holds(world, was):
+        why = f"begun by annotation {_named(ask)}"
+    elif was.phase not in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
         return Answer(VerbResult.IGNORED, "no version was rolled back")
-    return _done(edges.start(world, was, stable=was.stable_revision, why=f"tried again by annotation {_named(ask)}"))
+    return _done(edges.start(world, was, stable=was.stable_revision, why=why, by_hand=True))
 
 
 def _promote(world: World, was: RolloutStatus, ask: Asked) -> Answer:
     match was.phase:
         case RolloutPhase.CANARY:
             why = f"promoted by annotation {_named(ask)}"
-            move = edges.end_step if ask.value.startswith("step@") else edges.promote
-            return _done(move(world, was, why))
+            edge = edges.end_step if ask.value.startswith("step@") else edges.promote
+            return _done(edge(world, was, why))
         case RolloutPhase.PROMOTING:
             return Answer(VerbResult.IGNORED, f"{was.candidate_revision} goes into all workers already")
         case RolloutPhase.BAKING:
@@ -137,8 +140,17 @@ def _promote(world: World, was: RolloutStatus, ask: Asked) -> Answer:
         case RolloutPhase.ROLLING_BACK | RolloutPhase.ROLLED_BACK:
             retry = annotation(Verb.RETRY)
             return Answer(VerbResult.IGNORED, f"{was.failed_revision} was rolled back; set {retry} to try it again")
+        case RolloutPhase.STABLE if _holds(world, was):
+            why, straight = f"begun by annotation {_named(ask)}", ask.value.startswith("full@")
+            move = edges.start(world, was, stable=was.stable_revision, why=why, by_hand=True, straight=straight)
+            return _done(move)
         case RolloutPhase.STABLE:
             return Answer(VerbResult.IGNORED, "no rollout is on its way")
+
+
+def _holds(world: World, was: RolloutStatus) -> bool:
+    """The spec's template waits, because its image failed elsewhere."""
+    return was.phase is RolloutPhase.STABLE and was.held_revision == world.target
 
 
 def _done(move: Move) -> Answer:
