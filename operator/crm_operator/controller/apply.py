@@ -33,6 +33,7 @@ from crm_operator.domain.key import Key
 from crm_operator.domain.plan import (
     Action,
     ApplyTemplate,
+    CountDecision,
     CreatePause,
     DeleteWorkload,
     EmitEvent,
@@ -105,6 +106,8 @@ class Applier:
                 await self._delete(integration, action)
             case CreatePause():
                 await self._create_pause(integration, action)
+            case CountDecision():
+                self._decided(action.what)
             case EmitEvent():
                 self._decided(action.reason)
                 await self._emit(integration, action, world.now)

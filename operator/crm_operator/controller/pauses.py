@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from crm_operator.api.names import FIELD_MANAGER_STATUS
-from crm_operator.api.v1alpha1 import CrmIntegrationStatus, SyncPauseSpec, SyncPauseStatus, SyncStatus
+from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Mode, SyncPauseSpec, SyncPauseStatus, SyncStatus
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Conflict, Kube, NotFound
 from crm_operator.domain.key import Key
@@ -84,6 +84,8 @@ class PauseReconciler:
         found: dict[str, SyncStatus | None] = {}
         for item in self._cache.objects(CRMINTEGRATIONS.kind, namespace):
             name = item["metadata"]["name"]
+            if item["spec"].get("mode") == Mode.OBSERVE:
+                continue  # its workers are not stopped
             if not matches(spec, provider=item["spec"]["provider"], integration=name):
                 continue
             try:

@@ -21,6 +21,7 @@ class TemplateChecks:
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
+        self._accepted: dict[str, str] = {}  # uid -> revision: in mode Observe nobody stores it
         # By the integration's uid: revision, verdict, and the pause before it is asked about again.
         self._refused: dict[str, tuple[str, TemplateRefused, timedelta]] = {}
 
@@ -29,6 +30,8 @@ class TemplateChecks:
     ) -> TemplateRefused | Unknown | None:
         """None: it would be taken."""
         uid = integration["metadata"]["uid"]
+        if self._accepted.get(uid) == revision:
+            return None
         pause = RETRY
         if uid in self._refused:
             seen, verdict, paused = self._refused[uid]
@@ -41,10 +44,13 @@ class TemplateChecks:
             self._refused[uid] = (revision, answer, pause)
         else:
             self._refused.pop(uid, None)
+        if answer is None:
+            self._accepted[uid] = revision
         return answer
 
     def forget(self, uid: str) -> None:
         self._refused.pop(uid, None)
+        self._accepted.pop(uid, None)
 
     async def _ask(
         self, integration: Object, revision: str, template: Template, retry_at: datetime

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Condition, CrmIntegrationStatus, Decision, GuardState, GuardStatus
-from crm_operator.domain import conflict, guards, pause, rate_limit, report, rollout, scaling
+from crm_operator.domain import conflict, guards, observing, pause, rate_limit, report, rollout, scaling
 from crm_operator.domain.allocation import Allocation, Wanted, allocate
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
@@ -15,6 +15,7 @@ from crm_operator.domain.health import Findings
 from crm_operator.domain.plan import (
     Action,
     ApplyTemplate,
+    CountDecision,
     DeleteWorkload,
     Plan,
     RecordRevision,
@@ -53,6 +54,8 @@ def decide(world: World) -> Plan:
         verdicts=verdicts,
         response=response,
     )
+    if observing.is_on(world):
+        found = observing.unwritten(found)
     noticed = _noticed(world, report.status_of(found, ()))
     decisions = [
         *sync.decisions,
@@ -61,25 +64,31 @@ def decide(world: World) -> Plan:
         *response.decisions,
         *_scaled(world, size, paused=sync.paused),
     ]
+    if observing.is_on(world):
+        decisions = list(observing.told(world, decisions))
     status = report.status_of(found, decisions)
     why = report.worth_writing(world.status, status, world.now)
-    actions: list[Action] = []
-    if world.template is None and world.target not in world.known_revisions:
-        actions.append(_record(world, status))
-    if why is not None:
-        actions.append(WriteStatus(status=status, why=why))
-    if response.create is not None:
-        actions.append(response.create)
-    actions += _workload_actions(world, allocation, why=_why(move.rollout.reason, size.why))
-    actions += [event_of(decision) for decision in decisions]
+    written = [] if why is None else [WriteStatus(status=status, why=why)]
+    if observing.is_on(world):
+        actions: list[Action] = [*written, *(CountDecision(what=decision.what) for decision in decisions)]
+    else:
+        actions = [
+            *_recorded(world, status),
+            *written,
+            *([] if response.create is None else [response.create]),
+            *_workload_actions(world, allocation, why=_why(move.rollout.reason, size.why)),
+            *(event_of(decision) for decision in decisions),
+        ]
     looks = (move.look_again, response.look_again)
     return Plan(actions=tuple(actions), requeue_after=_requeue(world, status, *looks, written=why), status=status)
 
 
-def _record(world: World, status: CrmIntegrationStatus) -> RecordRevision:
+def _recorded(world: World, status: CrmIntegrationStatus) -> Iterator[RecordRevision]:
+    if world.template is not None or world.target in world.known_revisions:
+        return
     moving = status.rollout
     named = (moving.stable_revision, moving.candidate_revision, moving.failed_revision) if moving is not None else ()
-    return RecordRevision(
+    yield RecordRevision(
         revision=world.target,
         keep=frozenset(revision for revision in (*named, world.target) if revision is not None),
         why="so that a rollback finds this template",

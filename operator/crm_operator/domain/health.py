@@ -3,7 +3,7 @@
 Success is never a default: the phase derives from the conditions, and they from the world.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -66,8 +66,8 @@ class Says:
     message: str
 
 
-def conditions(found: Findings) -> list[Condition]:
-    """All conditions, in the order that users read them."""
+def conditions(found: Findings, *, instead: Mapping[str, Says] | None = None) -> list[Condition]:
+    """All conditions, in the order that users read them; `instead` says some of them in other words."""
     result = list(found.world.status.conditions)
     for type_, says in (
         ("Ready", ready(found)),
@@ -80,6 +80,7 @@ def conditions(found: Findings) -> list[Condition]:
         ("RolledBack", rolled_back(found)),
         ("VerbsAccepted", verbs_accepted(found)),
     ):
+        says = (instead or {}).get(type_, says)
         result = set_condition(
             result,
             Condition(
@@ -206,9 +207,12 @@ def stalled(found: Findings) -> Says:
     """Abnormal-true: nothing more will happen until somebody changes something. Pipelines fail on it."""
     if found.rollout.phase in _ROLLED_BACK:
         return _blocked_or_rolled_back(found)
-    if (bad := trouble(found)) is not None and bad.reason in _STALLS:
-        return Says("True", bad.reason, bad.message)
-    return Says("False", "Settled", "nothing needs somebody to act")
+    return stalled_by(trouble(found)) or Says("False", "Settled", "nothing needs somebody to act")
+
+
+def stalled_by(bad: Says | None) -> Says | None:
+    """Stalled, if this trouble is one that only a person ends."""
+    return None if bad is None or bad.reason not in _STALLS else replace(bad, status="True")
 
 
 def queue_reachable(found: Findings) -> Says:

@@ -76,7 +76,23 @@ class EmitEvent:
     message: str
 
 
-Action = RecordRevision | ApplyTemplate | SetReplicas | DeleteWorkload | WriteStatus | CreatePause | EmitEvent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountDecision:
+    """Count what was decided and is not carried out (mode Observe); an Event would be a write."""
+
+    what: str
+
+
+Action = (
+    RecordRevision
+    | ApplyTemplate
+    | SetReplicas
+    | DeleteWorkload
+    | WriteStatus
+    | CreatePause
+    | EmitEvent
+    | CountDecision
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Decision, QueueStatus, ScalingStatus, WorkersStatus
-from crm_operator.domain import guards, health, rate_limit
+from crm_operator.domain import guards, health, observing, rate_limit
 from crm_operator.domain.health import Findings
 from crm_operator.domain.job_duration import job_duration
 from crm_operator.domain.rollout import verbs
@@ -22,6 +22,7 @@ ENOUGH = 0.1
 MAX_DECISIONS = 10
 #: Of them in a row about scaling.
 MAX_SCALED = 3
+_SIZES = ("Scaled", observing.WOULD["Scaled"])
 
 _DIGITS = re.compile(r"[0-9][0-9.:]*")
 
@@ -31,10 +32,11 @@ def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationS
     world = found.world
     ready = sum(workload.ready for workload in (world.stable, world.canary) if workload is not None)
     allocation = found.allocation
+    voice = observing if observing.is_on(world) else health
     return CrmIntegrationStatus(
         observed_generation=world.generation,
-        phase=health.phase(found),
-        message=health.message(found),
+        phase=voice.phase(found),
+        message=voice.message(found),
         workers=WorkersStatus(
             desired=0 if found.sync.paused else found.size.replicas,
             ready=ready,
@@ -49,7 +51,7 @@ def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationS
         sync=found.sync.status,
         automatic_pause=found.response.pause,
         decisions=_append(world.status.decisions, decisions),
-        conditions=health.conditions(found),
+        conditions=voice.conditions(found),
     )
 
 
@@ -84,8 +86,8 @@ def _append(before: list[Decision], new: Iterable[Decision]) -> list[Decision]:
     result = list(before)
     for decision in new:
         if (
-            decision.what == "Scaled"
-            and all(d.what == "Scaled" for d in result[-MAX_SCALED:])
+            decision.what in _SIZES
+            and all(d.what in _SIZES for d in result[-MAX_SCALED:])
             and len(result) >= MAX_SCALED
         ):
             del result[-MAX_SCALED]

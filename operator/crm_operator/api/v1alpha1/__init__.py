@@ -4,6 +4,7 @@ from crm_operator.api.v1alpha1.guard import REVISION, Guard, GuardMetric, Metric
 from crm_operator.api.v1alpha1.integration import (
     BrokerKind,
     CrmIntegrationSpec,
+    Mode,
     OnCritical,
     Queue,
     Rollout,
@@ -57,6 +58,7 @@ __all__ = [
     "HttpMetrics",
     "MetricOrigin",
     "Metrics",
+    "Mode",
     "OnCritical",
     "Phase",
     "PodMetrics",

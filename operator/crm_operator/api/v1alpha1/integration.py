@@ -28,6 +28,13 @@ QueueName = Annotated[
 ]
 
 
+class Mode(StrEnum):
+    """Whether the operator acts."""
+
+    ENFORCE = "Enforce"
+    OBSERVE = "Observe"
+
+
 class BrokerKind(StrEnum):
     """Which broker Dramatiq uses."""
 
@@ -249,6 +256,10 @@ class CrmIntegrationSpec(ApiModel):
     }
 
     provider: DnsLabel = Field(description="hubspot, zoho, odoo or any DNS label. Immutable.")
+    mode: Mode = Field(
+        default=Mode.ENFORCE,
+        description="Enforce, or Observe: decide and explain in status, and write nothing to workers. Default Enforce.",
+    )
     workers: Workers
     queue: Queue
     scaling: Scaling

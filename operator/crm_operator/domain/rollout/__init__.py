@@ -6,6 +6,6 @@ ask for, `history` which versions served well, `seen` what the workers show.
 """
 
 from crm_operator.domain.rollout.edges import Move, steps_hash
-from crm_operator.domain.rollout.machine import advance
+from crm_operator.domain.rollout.machine import advance, unmoved
 
-__all__ = ["Move", "advance", "steps_hash"]
+__all__ = ["Move", "advance", "steps_hash", "unmoved"]

@@ -11,25 +11,37 @@ the template of Deployment NAME.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crm_operator.api.v1alpha1 import GuardState, RolloutPhase, RolloutStatus
+from crm_operator.api.v1alpha1 import GuardState, Mode, RolloutPhase, RolloutStatus
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.rollout import history, phases, seen, verbs
 from crm_operator.domain.rollout.edges import Move, roll_back, settle, start, steps_hash
 from crm_operator.domain.rollout.verbs import Answer, Asked
 from crm_operator.domain.world import World
 
+_CLOCKS = ("step_start_time", "waiting_since", "failing_since")
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 
 
 def advance(world: World, verdicts: Sequence[Verdict]) -> Move:
     """One pass of the state machine."""
     was = world.status.rollout or _first_state(world)
-    move = _next(world, was, verdicts)
+    asked = tuple(verbs.asked(world))
+    if world.spec.mode is Mode.OBSERVE:
+        move = _with_answers(
+            world, _next(world, was, verdicts, ()), asked, [(ask, verbs.unheeded(ask)) for ask in asked]
+        )
+    else:
+        move = _next(world, was, verdicts, asked)
     return replace(move, rollout=history.remembered(was, move.rollout, world.now))
 
 
-def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
-    asked = tuple(verbs.asked(world))
+def unmoved(world: World) -> RolloutStatus:
+    """The recorded state with its clocks stopped: what a mode that writes nothing leaves behind."""
+    was = world.status.rollout or _first_state(world)
+    return was.model_copy(update=dict.fromkeys(_CLOCKS))
+
+
+def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict], asked: Sequence[Asked]) -> Move:
     if (move := _on_target(world, was)) is not None:
         return _with_answers(world, move, asked, _while_replaced(world, was, asked))
     # Nothing that anybody asks for comes before damage, but another template.
@@ -134,9 +146,7 @@ def _by_itself(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) ->
             if world.template is not None:
                 return Move(rollout=was)
             if seen.paused(world):
-                return Move(
-                    rollout=was.model_copy(update=dict.fromkeys(("step_start_time", "waiting_since", "failing_since")))
-                )
+                return Move(rollout=was.model_copy(update=dict.fromkeys(_CLOCKS)))
             if was.phase is RolloutPhase.CANARY:
                 return phases.canary(world, was, verdicts)
             if was.phase is RolloutPhase.PROMOTING:

@@ -85,6 +85,12 @@ def too_late(ask: Asked) -> Answer | None:
     )
 
 
+def unheeded(ask: Asked) -> Answer:
+    """Nothing is done in mode Observe."""
+    fault = _fault(ask)
+    return Answer(VerbResult.IGNORED, "spec.mode is Observe") if fault is None else Answer(VerbResult.REFUSED, fault)
+
+
 def recorded(world: World, ask: Asked, answer: Answer) -> VerbStatus:
     """The answer as status."""
     return VerbStatus(
