@@ -74,6 +74,23 @@ async def test_a_version_that_ends_at_its_start_is_taken_back_after_three_restar
     assert stable["status"]["containerStatuses"][0]["restartCount"] == 0
 
 
+@scenario()
+async def test_a_version_whose_configuration_is_missing_is_taken_back_after_a_minute(scene: Scene) -> None:
+    """In a promotion without a canary: the old worker goes on meanwhile."""
+    scene.spec["scaling"] |= {"minReplicas": 1, "maxReplicas": 1}
+    scene.spec["rollout"] |= {"steps": [], "progressDeadline": "10m"}
+    v1 = await scene.deploy()
+    (stable,) = await scene.pods()
+    unconfigured = scene.version("v2")
+    worker_of(unconfigured)["envFrom"] = [{"configMapRef": {"name": "crm-absent"}}]
+    await scene.apply(unconfigured)
+    status = await scene.phase_when("RolledBack", within=150)
+    why = decisions(status, "RolledBack")[0]["why"]
+    assert re.search(r'could not start for 1m: CreateContainerConfigError \(configmap "crm-absent" not found\)', why)
+    assert status["rollout"]["stableRevision"] == v1
+    assert [pod["metadata"]["uid"] for pod in await scene.pods()] == [stable["metadata"]["uid"]]
+
+
 def _cannot_be_pulled(pod: Json) -> bool:
     states = [status["state"] for status in pod.get("status", {}).get("containerStatuses", [])]
     return any(state.get("waiting", {}).get("reason") in ("ErrImagePull", "ImagePullBackOff") for state in states)

@@ -14,6 +14,7 @@ from crm_operator.api.v1alpha1 import (
     SyncState,
     SyncStatus,
 )
+from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.rollout import Move, advance, steps_hash
 from crm_operator.domain.world import Evidence, JobsDone, TemplateRefused, Unknown, World
@@ -24,6 +25,7 @@ from tests.unit.domain.builders import (
     SECOND,
     a_canary_world,
     a_pause,
+    a_queue,
     a_rollout,
     a_spec,
     a_status,
@@ -209,6 +211,70 @@ def test_a_pause_stops_the_clocks() -> None:
     world = a_canary_world(pauses=(a_pause(),), status=a_status(a_rollout(RolloutPhase.CANARY, waiting_since=NOW)))
     rollout = moved(world).rollout
     assert (rollout.phase, rollout.step_start_time, rollout.waiting_since) == (RolloutPhase.CANARY, None, None)
+
+
+@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING])
+def test_a_pause_in_each_phase_stops_the_clocks_and_they_start_again_after_it(phase: RolloutPhase) -> None:
+    long_ago = NOW - timedelta(hours=1)
+    running = a_rollout(phase, step_start_time=long_ago, waiting_since=long_ago, failing_since=long_ago)
+    workers: dict[str, Any] = {"stable": a_workload(10, revision=NEW, ready=5)}
+    if phase is RolloutPhase.CANARY:
+        workers = {"stable": a_workload(8), "canary": a_workload(2, role="canary", revision=NEW, ready=1)}
+    quiet = {"sync-errors": evidence(new=0, good=0)}
+    paused = moved(a_world(status=a_status(running), pauses=(a_pause(),), evidence=quiet, **workers))
+    assert (paused.rollout.phase, paused.decisions) == (phase, ())
+    clocks = (paused.rollout.step_start_time, paused.rollout.waiting_since, paused.rollout.failing_since)
+    assert clocks == (None, None, None)
+    later = NOW + timedelta(hours=1)
+    resumed = moved(a_world(now=later, status=a_status(paused.rollout), evidence=quiet, **workers)).rollout
+    assert resumed.phase is phase
+    assert (resumed.step_start_time if phase is RolloutPhase.BAKING else resumed.waiting_since) == later
+
+
+@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING])
+def test_a_pause_does_not_protect_a_bad_version(phase: RolloutPhase) -> None:
+    world = a_canary_world(
+        status=a_status(in_phase(phase)), pauses=(a_pause(),), evidence={"sync-errors": evidence(new=11, good=0)}
+    )
+    assert moved(world).rollout.phase is RolloutPhase.ROLLING_BACK
+
+
+def test_a_rollback_ends_in_a_pause_too_when_the_bad_workers_are_gone() -> None:
+    """The stable ones are not meant to run now."""
+    rolling = a_status(a_rollout(RolloutPhase.ROLLING_BACK))
+    assert moved(a_world(status=rolling, stable=a_workload(0), pauses=(a_pause(),))).rollout.phase is (
+        RolloutPhase.ROLLED_BACK
+    )
+
+
+@pytest.mark.parametrize("phase", [RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK])
+def test_a_version_that_arrives_in_a_pause_waits_for_its_end(phase: RolloutPhase) -> None:
+    """Without a worker, and without a deadline."""
+    paused = {"pauses": (a_pause(),), "target": OTHER, "stable": a_workload(0)}
+    plan = decide(a_world(status=a_status(in_phase(phase)), known_revisions=frozenset({GOOD, OTHER}), **paused))
+    assert plan.status.rollout is not None
+    assert plan.status.rollout.phase is RolloutPhase.CANARY
+    assert plan.status.workers is not None
+    assert (plan.status.workers.stable, plan.status.workers.canary) == (0, 0)
+    again = moved(a_world(now=NOW + timedelta(days=1), status=plan.status, **paused))
+    assert (again.rollout.phase, again.rollout.waiting_since) == (RolloutPhase.CANARY, None)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "jobs", "sizes"),
+    [
+        pytest.param({"minReplicas": 20, "maxReplicas": 20}, 100, (16, 4), id="twenty at once"),
+        pytest.param({"maxReplicas": 1}, 100, (1, 1), id="one worker is one and one"),
+        pytest.param({"maxReplicas": 5}, 0, (0, 1), id="without work one canary must start"),
+    ],
+)
+def test_template_and_scaling_edited_together_are_one_split(
+    bounds: dict[str, int], jobs: int, sizes: tuple[int, int]
+) -> None:
+    spec = a_spec(scaling={"backlogPerReplica": 10, "scaleDownAfter": "0s", **bounds})
+    status = decide(a_world(spec=spec, queue=a_queue(jobs))).status
+    assert status.workers is not None
+    assert (status.workers.stable, status.workers.canary) == sizes
 
 
 def test_a_promotion_is_not_over_because_a_pause_took_all_workers() -> None:
