@@ -10,7 +10,7 @@ from dev.cluster import Cluster
 from dev.operator import OperatorProcess
 from tests.cluster.audit import AuditLog
 from tests.cluster.identity import Identity
-from tests.cluster.scene import QUICK_SCALING, Scene, cond, in_phase, is_paused, is_stable, replicas, version
+from tests.cluster.scene import QUICK_SCALING, Scene, cond, in_phase, is_paused, is_stable, replicas, says, version
 from tests.cluster.test_rollout import BAKING, DEAD_LETTERS, HOLDING, rolled_back
 from tests.redisserver import RedisServer
 
@@ -44,7 +44,9 @@ async def test_a_quiet_minute_has_no_request_but_watches(
 
 
 async def in_every_quiet_state(scene: Scene) -> None:
-    """Steady, working on a backlog, paused, holding a canary, baking, rolled back, without its queue."""
+    """Steady, working on a backlog, paused, holding a canary, baking, rolled back, without its queue, only observed, with
+    an image that failed elsewhere.
+    """
     small = {**QUICK_SCALING, "minReplicas": 1}
     await asyncio.gather(
         *(scene.settled(f"steady-{number}", scaling=small) for number in range(STEADY)),
@@ -53,6 +55,8 @@ async def in_every_quiet_state(scene: Scene) -> None:
         scene.settled("canary", rollout=HOLDING, guards=DEAD_LETTERS),
         scene.settled("baking", rollout=BAKING),
         scene.settled("failed", rollout=HOLDING, guards=DEAD_LETTERS),
+        scene.settled("held", rollout=HOLDING),
+        scene.create("observed", mode="Observe"),
         scene.create("unread", queue={"url": "redis://127.0.0.1:1/0", "names": ["crm_unread"]}),
     )
     scene.enqueue(30, "busy")
@@ -72,9 +76,12 @@ async def in_every_quiet_state(scene: Scene) -> None:
         scene.until(in_phase("Baking"), "baking"),
         scene.until(rolled_back, "failed"),
         scene.gone(f"{scene.deployments}/failed-canary"),
+        scene.until(says("Ready", "True", "Observing"), "observed"),
         scene.until(lambda obj: cond(obj, "QueueReachable").get("reason") == "ConnectionRefused", "unread"),
         scene.until(is_stable, "unread"),
     )
+    await scene.change("held", workers=version(2))
+    await scene.until(says("Stalled", "True", "ImageFailedElsewhere"), "held")
 
 
 async def last_numbers(audit: AuditLog, scene: Scene, cluster: Cluster) -> AuditLog:

@@ -36,6 +36,10 @@ WOULD = {
     "Resumed": "WouldResume",
     "PauseRequested": "WouldRequestPause",
 }
+#: They follow on a record of an automatic pause, which does not move here.
+_MOOT = frozenset({"PauseLifted", "PauseWithdrawn"})
+
+_IDLE = "mode is Observe, nothing is written"
 
 
 def is_on(world: World) -> bool:
@@ -61,6 +65,8 @@ def unwritten(found: Findings) -> Findings:
 def told(world: World, decisions: Iterable[Decision]) -> Iterator[Decision]:
     """The decisions under the names of what is not carried out, but those that were told last time already."""
     for decision in decisions:
+        if decision.what in _MOOT:
+            continue
         if decision.what not in WOULD:
             yield decision
             continue
@@ -80,23 +86,21 @@ def message(found: Findings) -> str:
     if (bad := health.trouble(found)) is not None:
         return bad.message[:1000]
     would = [f"{WOULD[item.what]}: {item.why}" for item in found.move.decisions if item.what in WOULD]
-    pause = _would_pause(found)
-    size = f"it would run {found.allocation.desired} workers: {found.size.why}"
-    return "; ".join(["mode is Observe, nothing is written", *pause, *would, size])[:1000]
+    size = [f"it would run {found.allocation.desired} workers: {found.size.why}"]
+    return "; ".join([_IDLE, *would, *(_would_pause(found) or size)])[:1000]
 
 
 def conditions(found: Findings) -> list[Condition]:
     """As ever, but for those that speak of what the operator does."""
     bad = health.trouble(found)
-    idle = "mode is Observe, nothing is written"
     return health.conditions(
         found,
         instead={
             "Ready": bad or Says("True", "Observing", message(found)),
-            "Reconciling": Says("False", "Observing", idle),
-            "Stalled": health.stalled_by(bad) or Says("False", "Observing", idle),
-            "Paused": Says("False", "Observing", "; ".join([idle, *_would_pause(found)])),
-            "RolledBack": Says("False", "Observing", idle),
+            "Reconciling": Says("False", "Observing", _IDLE),
+            "Stalled": health.stalled_by(bad) or Says("False", "Observing", _IDLE),
+            "Paused": Says("False", "Observing", "; ".join([_IDLE, *_would_pause(found)])),
+            "RolledBack": Says("False", "Observing", _IDLE),
         },
     )
 

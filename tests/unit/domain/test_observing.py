@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import (
+    AutomaticPauseState,
+    AutomaticPauseStatus,
     CrmIntegrationStatus,
     Phase,
     RolloutPhase,
@@ -20,7 +22,7 @@ from crm_operator.api.v1alpha1 import (
 from crm_operator.domain.decide import decide
 from crm_operator.domain.observing import WOULD
 from crm_operator.domain.plan import CountDecision, Plan, WriteStatus
-from crm_operator.domain.world import TemplateRefused, World
+from crm_operator.domain.world import OwnPause, TemplateRefused, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -143,6 +145,18 @@ def test_a_pause_is_no_pause() -> None:
     held = SyncStatus(state=SyncState.PAUSED, since_time=NOW)
     status = a_status(sync=held)
     assert decide(observed(target=GOOD, status=status)).status.sync == held
+
+
+@pytest.mark.parametrize("state", list(AutomaticPauseState))
+@pytest.mark.parametrize("own", list(OwnPause))
+def test_a_recorded_automatic_pause_does_not_move(state: AutomaticPauseState, own: OwnPause) -> None:
+    pause = AutomaticPauseStatus(
+        name="hubspot-auto", state=state, guard="sync-errors", request_time=NOW, reason="guard sync-errors"
+    )
+    world = observed(target=GOOD, own_pause=own, status=a_status(automatic_pause=pause))
+    plan = decide(world)
+    assert plan.status.automatic_pause == pause
+    assert decide(dataclasses.replace(world, status=plan.status, now=NOW + SECOND)).actions == ()
 
 
 def test_trouble_is_trouble() -> None:
