@@ -44,7 +44,7 @@ async def test_a_quiet_minute_has_no_request_but_watches(
 
 
 async def in_every_quiet_state(scene: Scene) -> None:
-    """Steady, working on a backlog, paused, holding a canary, baking, rolled back, without its queue, only observed, with
+    """Steady, busy, paused, holding a canary, baking, rolled back, without its queue, only observed, with
     an image that failed elsewhere.
     """
     small = {**QUICK_SCALING, "minReplicas": 1}
