@@ -33,7 +33,7 @@ TICK = timedelta(seconds=1)
 
 @dataclasses.dataclass
 class SimPod:
-    """A worker pod; revisions in `broken` never become Ready."""
+    """A worker pod; revisions in `broken` and `misconfigured` never become Ready."""
 
     name: str
     revision: str
@@ -67,6 +67,8 @@ class Simulation:
         self.outage = False  # the broker cannot be read
         self.failing: set[str] = set()  # revisions whose workers fail
         self.broken: set[str] = set()  # revisions whose workers do not start
+        self.misconfigured: set[str] = set()  # ... and of which the kubelet says that they cannot
+        self.failed_elsewhere: str | None = None  # an integration that rolled back the image of the template
         self.blind = False  # the workers' metrics cannot be read
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
         self.pauses: tuple[Pause, ...] = ()  # of users
@@ -144,7 +146,7 @@ class Simulation:
         for deployment in self.deployments.values():
             deployment.pods = [pod for pod in deployment.pods if not pod.terminating]
             for pod in deployment.pods:
-                pod.ready = pod.revision not in self.broken
+                pod.ready = pod.revision not in self.broken | self.misconfigured
 
     def pass_time(self, by: timedelta = TICK) -> None:
         self.now += by
@@ -183,6 +185,8 @@ class Simulation:
             pauses=self.pauses + tuple(pause for pause in self.made.values() if pause is not None),
             own_pause=self._own_pause(),
             verbs=self.verbs,
+            image="worker:2",
+            image_failed_in=self.failed_elsewhere,
         )
         return dataclasses.replace(world, load=self._load.notice(world))
 
@@ -271,6 +275,7 @@ class Simulation:
                     ready=pod.ready,
                     terminating=pod.terminating,
                     started_at=NOW,
+                    waiting_reason="CreateContainerConfigError" if pod.revision in self.misconfigured else None,
                 )
                 for pod in deployment.pods
             ),

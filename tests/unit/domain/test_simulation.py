@@ -171,6 +171,25 @@ def back_to_the_version_before() -> Simulation:
     return sim
 
 
+def misconfigured() -> Simulation:
+    """A ConfigMap is missing: a minute, not the deadline, and the same image waits elsewhere."""
+    sim = running(rollout={**QUICK, "progressDeadline": "10m"})
+    sim.misconfigured.add(sim.ship("v2"))
+    sim.run(70)
+    return sim
+
+
+def failed_elsewhere() -> Simulation:
+    """zoho rolled the image back: it waits, until zoho gets along with it after all."""
+    sim = running()
+    sim.failed_elsewhere = "zoho"
+    sim.ship("v2")
+    sim.run(40)
+    sim.failed_elsewhere = None
+    sim.run(3)
+    return sim
+
+
 SCENARIOS: list[Callable[[], Simulation]] = [
     good_release,
     bad_release,
@@ -184,6 +203,8 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     paused_in_the_canary,
     by_hand,
     back_to_the_version_before,
+    misconfigured,
+    failed_elsewhere,
 ]
 
 
@@ -246,11 +267,15 @@ def test_any_order_of_events_keeps_the_promises(seed: int) -> None:
             assert (before.value, rollout.phase.value) in edges, f"{before} -> {rollout.phase}; {context}"
             if rollout.phase is RolloutPhase.ROLLING_BACK:
                 assert rollout.failed_revision is not None
-                blind = sim.blind and rollout.failed_revision not in sim.broken
+                blind = sim.blind and rollout.failed_revision not in sim.broken | sim.misconfigured
                 assert not blind or "aborted" in (rollout.reason or ""), f"rolled back blindly; {context}"
             before = rollout.phase
         # What a person promotes unread, and replaces in its bake, nobody has judged.
-        by_hand |= {str(decision.to) for decision in sim.status.decisions if "promoted by annotation" in decision.why}
+        by_hand |= {
+            str(decision.to)
+            for decision in sim.status.decisions
+            if "annotation crm.agoralia.app/promote" in decision.why
+        }
         if rollout.stable_revision in bad & by_hand:
             return
         assert rollout.stable_revision not in bad, f"a bad version became stable; {context}"
@@ -260,7 +285,7 @@ def test_any_order_of_events_keeps_the_promises(seed: int) -> None:
         if rollout.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
             assert canary is None or canary.revision == rollout.failed_revision or canary.replicas == 0, context
     # Left alone, it settles: no bad version works, and everything that was asked for runs.
-    sim.pauses, sim.blind = (), False
+    sim.pauses, sim.blind, sim.failed_elsewhere = (), False, None
     if sim.outage:
         sim.find_queue()
     sim.run(120)
@@ -285,12 +310,18 @@ def _happenings(sim: Simulation, random: Random, versions: list[str], bad: set[s
         elif fate < 0.4:
             bad.add(revision)
             sim.broken.add(revision)
+        elif fate < 0.5:
+            bad.add(revision)
+            sim.misconfigured.add(revision)
 
     def pause() -> None:
         sim.pauses = () if sim.pauses else (a_pause(),)
 
     def blink() -> None:
         sim.blind = not sim.blind
+
+    def elsewhere() -> None:
+        sim.failed_elsewhere = None if sim.failed_elsewhere else "zoho"
 
     def queue() -> None:
         (sim.find_queue if sim.outage else sim.lose_queue)()
@@ -300,5 +331,13 @@ def _happenings(sim: Simulation, random: Random, versions: list[str], bad: set[s
         word = f"{random.choice(['step', 'full'])}@{random.random()}"
         sim.ask(verb, word)
 
-    rare: list[Callable[[], object]] = [ship, ask, pause, blink, queue, lambda: sim.operate(random.randrange(5))]
+    rare: list[Callable[[], object]] = [
+        ship,
+        ask,
+        pause,
+        blink,
+        elsewhere,
+        queue,
+        lambda: sim.operate(random.randrange(5)),
+    ]
     return sim.runnable() * 8 + rare

@@ -120,8 +120,9 @@ def _on_target(world: World, was: RolloutStatus) -> Move | None:
             if was.phase is not RolloutPhase.BAKING:
                 return start(world, was, stable=was.stable_revision, why="new template in mid-rollout")
             # It serves everything and no guard rolled it back: a newer version is judged against it, not against an
-            # older one that nobody wants back.
-            move = start(world, was, stable=was.candidate_revision, why="new template while baking")
+            # older one that nobody wants back. At 0 workers (a pause, no work) it has shown nothing.
+            proven = was.candidate_revision if seen.serves(world, was.candidate_revision) else was.stable_revision
+            move = start(world, was, stable=proven, why="new template while baking")
             return None if _is_held(move) else move
 
 

@@ -55,6 +55,11 @@ def promoted(world: World, was: RolloutStatus) -> bool:
     return stable is not None and stable.revision == was.candidate_revision and stable.intact and stable.complete
 
 
+def serves(world: World, revision: str | None) -> bool:
+    """Whether a worker of this version is Ready now, in Deployment NAME."""
+    return any(pod.ready and not pod.terminating and pod.revision == revision for pod in pods_of(world.stable))
+
+
 def start_failure(world: World, now: RolloutStatus) -> str | None:
     """Why the new version's workers will not start, while the stable version's do."""
     new = _pods(world, now.candidate_revision)
