@@ -555,6 +555,27 @@ def test_a_bake_lasts_as_long_as_asked() -> None:
     assert move.look_again == NOW + timedelta(minutes=1)
 
 
+def test_a_bake_does_not_count_while_no_worker_of_the_version_is_up() -> None:
+    """Promoted at 0 workers for lack of work, and when work comes it does not start."""
+    none_up = {"stable": a_workload(10, revision=NEW, ready=0), "evidence": {"sync-errors": evidence(good=None)}}
+    move = moved(baking(**none_up))
+    assert (move.rollout.phase, move.rollout.step_start_time, move.rollout.waiting_since) == (
+        RolloutPhase.BAKING,
+        None,
+        NOW,
+    )
+    assert "0 of 10 workers of the new version are Ready" in (move.rollout.reason or "")
+    late = moved(baking(**none_up, status=a_status(move.rollout), now=NOW + timedelta(minutes=10)))
+    assert late.rollout.phase is RolloutPhase.ROLLING_BACK
+    up = moved(baking(status=a_status(move.rollout), evidence={"sync-errors": evidence(new=0)}))
+    assert (up.rollout.step_start_time, up.rollout.waiting_since) == (NOW, None)
+
+
+def test_a_bake_counts_without_work() -> None:
+    move = moved(baking(stable=a_workload(0, revision=NEW), evidence={"sync-errors": evidence(good=None)}))
+    assert move.rollout.phase is RolloutPhase.STABLE
+
+
 def test_a_warning_stops_the_bakes_clock_and_quiet_starts_it_again() -> None:
     warned = moved(baking(evidence={"sync-errors": evidence(new=1)})).rollout
     assert (warned.phase, warned.step_start_time) == (RolloutPhase.BAKING, None)

@@ -28,14 +28,7 @@ def canary(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
 
 def promoting(world: World, was: RolloutStatus) -> Move:
     if not seen.promoted(world, was):
-        now = was.model_copy(update=seen.clocks(world, was, running=False) | {"reason": rolling(world.stable)})
-        if was.stable_revision is None:
-            return Move(rollout=now, look_again=_soonest(world, seen.deadline(world, now)))
-        if (failure := seen.start_failure(world, now)) is not None:
-            return edges.roll_back(world, was, failure)
-        if (late := seen.deadline(world, now)) is not None and world.now >= late:
-            return edges.roll_back(world, was, seen.overdue(world, world.stable))
-        return Move(rollout=now, look_again=_soonest(world, late, seen.given_up(now)))
+        return _awaiting(world, was)
     if was.stable_revision is None or not world.spec.rollout.bake:
         why = "the new version runs in all workers"
         return edges.settle(world, was, "Completed", why, stable=was.candidate_revision)
@@ -43,6 +36,10 @@ def promoting(world: World, was: RolloutStatus) -> Move:
 
 
 def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
+    if world.stable is not None and world.stable.replicas > 0 and not seen.serves(world, was.candidate_revision):
+        # Promoted without a worker (no work), or all of them are gone: what does not run shows nothing.
+        return _awaiting(world, was.model_copy(update={"step_start_time": None}))
+    was = was.model_copy(update={"waiting_since": None, "failing_since": None})
     worried = next((v for v in verdicts if v.state in (GuardState.WARNING, GuardState.CRITICAL)), None)
     if worried is not None:
         # The bake starts again once the guard is quiet, so its clock does not run now.
@@ -73,6 +70,18 @@ def rolling_back(world: World, was: RolloutStatus) -> Move:
     if not stable.complete and not world.pauses:
         return Move(rollout=was, look_again=_soonest(world, blocked.overdue(world, was)))
     return edges.restored(world, was)
+
+
+def _awaiting(world: World, was: RolloutStatus) -> Move:
+    """The candidate's workers in Deployment NAME are to come up."""
+    now = was.model_copy(update=seen.clocks(world, was, running=False) | {"reason": rolling(world.stable)})
+    if was.stable_revision is None:
+        return Move(rollout=now, look_again=_soonest(world, seen.deadline(world, now)))
+    if (failure := seen.start_failure(world, now)) is not None:
+        return edges.roll_back(world, was, failure)
+    if (late := seen.deadline(world, now)) is not None and world.now >= late:
+        return edges.roll_back(world, was, seen.overdue(world, world.stable))
+    return Move(rollout=now, look_again=_soonest(world, late, seen.given_up(now)))
 
 
 def _soonest(world: World, *times: datetime | None) -> datetime | None:
