@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import (
@@ -71,6 +71,7 @@ def test_before_it_is_adopted_it_says_what_it_would_do() -> None:
 PHASES = st.sampled_from(RolloutPhase)
 
 
+@settings(max_examples=300)
 @given(
     phase=PHASES,
     new=st.sampled_from([0, 1, 11]),

@@ -24,13 +24,13 @@ _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 
 def advance(world: World, verdicts: Sequence[Verdict]) -> Move:
     """One pass of the state machine."""
-    was = world.status.rollout or _first_state(world)
     asked = tuple(verbs.asked(world))
     if world.spec.mode is Mode.OBSERVE:
-        move = _with_answers(
-            world, _next(world, was, verdicts, ()), asked, [(ask, verbs.unheeded(ask)) for ask in asked]
-        )
+        was = unmoved(world)
+        answers = [(ask, verbs.unheeded(ask)) for ask in asked]
+        move = _with_answers(world, _next(world, was, verdicts, ()), asked, answers)
     else:
+        was = world.status.rollout or _first_state(world)
         move = _next(world, was, verdicts, asked)
     return replace(move, rollout=history.remembered(was, move.rollout, world.now))
 
