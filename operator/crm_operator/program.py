@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from crm_operator.clock import utc_now
 from crm_operator.controller.apply import Applier
 from crm_operator.controller.cache import KINDS, Cache
+from crm_operator.controller.deletion_costs import DeletionCosts
 from crm_operator.controller.health import Health
 from crm_operator.controller.kube import Kube
 from crm_operator.controller.lease import EXIT_LOST, Lease, LeaseLost
@@ -206,6 +207,7 @@ class Program:
 
     def _make_reconciler(self) -> Reconciler:
         revisions, templates, ledger = Revisions(self._kube), TemplateChecks(self._kube), Ledger()
+        costs = DeletionCosts(kube=self._kube, cache=self._cache, clock=utc_now)
         lease = self._lease
         return Reconciler(
             kube=self._kube,
@@ -217,6 +219,7 @@ class Program:
                 templates=templates,
                 secrets=Secrets(self._kube, utc_now),
                 hubs=Hubs(queues=self._queues, pods=self._pods, backends=self._backends, prometheus=self._prometheus),
+                costs=costs,
                 clock=utc_now,
             ),
             applier=Applier(
@@ -224,6 +227,7 @@ class Program:
                 cache=self._cache,
                 ledger=ledger,
                 revisions=revisions,
+                costs=costs,
                 identity=self.options.identity,
                 decided=self._telemetry.decided,
                 pause_made=self._pause_changed,

@@ -28,7 +28,11 @@ def install(cluster: Cluster, folder: Path) -> Identity:
     cluster.run_kubectl("apply", "-f", str(BASE / "namespace.yaml"))
     for name in ("service-account.yaml", "rbac.yaml"):
         cluster.run_kubectl("apply", "--namespace", NAMESPACE, "-f", str(BASE / name))
-    token = cluster.run_kubectl("create", "token", ACCOUNT, "--namespace", NAMESPACE, "--duration", "3h").strip()
+    return Identity(_kubeconfig(cluster, folder, ACCOUNT))
+
+
+def _kubeconfig(cluster: Cluster, folder: Path, account: str) -> Path:
+    token = cluster.run_kubectl("create", "token", account, "--namespace", NAMESPACE, "--duration", "3h").strip()
     admin = yaml.safe_load(cluster.kubeconfig.read_text())
     server = admin["clusters"][0]["cluster"]
     if "certificate-authority" in server:
@@ -43,10 +47,28 @@ def install(cluster: Cluster, folder: Path) -> Identity:
         "users": [{"name": name, "user": {"token": token}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
     }
-    path = folder / "operator.kubeconfig"
+    path = folder / f"{account}.kubeconfig"
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(document))
-    return Identity(path)
+    return path
+
+
+def install_without(cluster: Cluster, folder: Path, *, verb: str, resource: str) -> Identity:
+    """Another account, with the shipped rights but this one, and its own kubeconfig in `folder`."""
+    account = f"{ACCOUNT}-without-{verb}-{resource}"
+    documents = []
+    for name in ("service-account.yaml", "rbac.yaml"):
+        for document in yaml.safe_load_all((BASE / name).read_text()):
+            for rule in document.get("rules") or ():
+                if resource in rule["resources"]:
+                    rule["verbs"].remove(verb)
+            named = [document["metadata"], *document.get("subjects", ())]
+            named += [document["roleRef"]] if "roleRef" in document else []
+            for part in named:
+                part["name"] = part["name"].replace(ACCOUNT, account)
+            documents.append(document)
+    cluster.run_kubectl("apply", "--namespace", NAMESPACE, "-f", "-", stdin=yaml.safe_dump_all(documents))
+    return Identity(_kubeconfig(cluster, folder, account), user=f"system:serviceaccount:{NAMESPACE}:{account}")
 
 
 def granted() -> set[tuple[str, str, str]]:

@@ -98,6 +98,11 @@ class Scene:
                 pipe.rpush(queue, job)
             pipe.execute()
 
+    def fetch(self, count: int, name: str = "hubspot") -> None:
+        """A worker takes so many jobs and does not acknowledge them."""
+        with self.server.client() as client:
+            client.lpop(f"{self.namespace}:{queue_of(name)}", count)
+
     def work_off(self, name: str = "hubspot") -> None:
         """All jobs are done."""
         queue = f"{self.namespace}:{queue_of(name)}"
@@ -145,6 +150,10 @@ class Scene:
     async def workers(self, name: str = "hubspot") -> list[Json]:
         """Its pods, of both sides."""
         return await self.list(self.pods, labelSelector=f"crm.agoralia.app/integration={name}")
+
+    async def staying(self, name: str = "hubspot") -> list[Json]:
+        """Its pods that were not told to end."""
+        return [pod for pod in await self.workers(name) if "deletionTimestamp" not in pod["metadata"]]
 
     async def events(self) -> list[Json]:
         return await self.list(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")

@@ -6,13 +6,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from crm_operator.controller.deletion_costs import CONCURRENCY
+from crm_operator.domain.scale_in import REFUSED
 from dev.cluster import Cluster
 from dev.operator import OperatorProcess
 from tests.cluster import identity
 from tests.cluster.audit import AuditLog
+from tests.cluster.fake_workers import fake_workers
 from tests.cluster.identity import Identity
 from tests.cluster.objects import a_guard
-from tests.cluster.scene import Scene, image, is_paused, is_stable, queue_of, replicas, rollout, version
+from tests.cluster.scene import Scene, cond, image, is_paused, is_stable, queue_of, replicas, rollout, version
 from tests.redisserver import RedisServer
 
 pytestmark = pytest.mark.cluster
@@ -48,8 +51,44 @@ async def test_the_shipped_rights_suffice_and_each_is_used(
     assert identity.granted() - used == UNSEEN, "granted, and not used by anything that the operator does"
 
 
+async def test_without_the_right_to_patch_pods_workers_go_all_the_same_and_it_is_said_once(
+    api_cluster: Cluster, kube: httpx.AsyncClient, namespace: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """An account of its own, since the shipped one is every other test's; and no other operator runs in this module."""
+    account = identity.install_without(api_cluster, tmp_path, verb="patch", resource="pods")
+    log = tmp_path / "operator.log"
+    scene = Scene(kube, namespace, redis_server, log)
+    audit = AuditLog.from_now(api_cluster, account.user)
+    with OperatorProcess(account.kubeconfig, log=log, namespaces=[namespace], allow_hosts=("127.0.0.1",)):
+        await shrinks_with_busy_workers(scene, 4, 3, 2)
+    tried = [request for request in audit.requests() if request.resource == "pods" and request.writes]
+    assert {request.code for request in tried} == {403}
+    assert len(tried) <= 4 * CONCURRENCY, "once or twice for each shrink, some at once"
+    told = [event for event in await scene.events() if event["reason"] == "DeletionCostRefused"]
+    assert len(told) == 1, told
+    assert (told[0]["type"], "no right to patch pods" in told[0]["note"]) == ("Warning", True)
+    assert log.read_text().count("Could not write deletion costs") == 1
+    said = cond(await scene.get("shrinking"), "Scaled")
+    assert (said["status"], REFUSED in said["message"]) == ("True", True)
+
+
+async def shrinks_with_busy_workers(scene: Scene, *sizes: int) -> None:
+    """An integration of so many workers, one of them idle, then of fewer, step by step."""
+    scaling = {"minReplicas": sizes[0], "maxReplicas": 8, "backlogPerReplica": 10, "scaleDownAfter": "1s"}
+    async with fake_workers(scene, "shrinking") as workers:
+        await scene.settled("shrinking", scaling=scaling, metrics={"pods": {"port": workers.port, "interval": "1s"}})
+        await scene.deployment_until(replicas(sizes[0]), "shrinking")
+        scene.enqueue(3, "shrinking")
+        scene.fetch(3, "shrinking")
+        for size in sizes[1:]:
+            await workers.work(0, *(1 for _ in range(size)))
+            await scene.change("shrinking", scaling={"minReplicas": size})
+            await scene.deployment_until(replicas(size), "shrinking")
+
+
 async def a_life(scene: Scene) -> None:
     """All that the operator ever does, once: a Secret, a canary, pauses of both kinds, more versions than are kept."""
+    await shrinks_with_busy_workers(scene, 3, 2)
     secret = {"metadata": {"name": "redis"}, "data": {"url": base64.b64encode(scene.server.url.encode()).decode()}}
     await scene.post(f"/api/v1/namespaces/{scene.namespace}/secrets", secret)
     url = {"urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}

@@ -84,7 +84,7 @@ def test_the_operator_is_granted_exactly_this() -> None:
         ("apps", "deployments"): watch | {"get", "create", "patch", "delete"},
         ("apps", "controllerrevisions"): {"get", "list", "create", "delete"},
         ("autoscaling", "horizontalpodautoscalers"): watch,
-        ("", "pods"): watch,
+        ("", "pods"): watch | {"patch"},
         ("", "secrets"): {"get"},
         ("events.k8s.io", "events"): {"create"},
         ("coordination.k8s.io", "leases"): {"get", "create", "update"},

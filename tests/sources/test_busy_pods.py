@@ -43,7 +43,8 @@ async def test_jobs_that_have_begun_are_counted_and_not_those_fetched_ahead(
 
     def busy() -> int:
         """-1 while the pod was not read."""
-        seen.append(hub.in_progress(KEY).get("worker", -1))
+        found = hub.in_progress(KEY).get("worker")
+        seen.append(-1 if found is None else found.jobs)
         return seen[-1]
 
     for _ in range(3 * THREADS):

@@ -29,9 +29,15 @@ WORKER_CONTAINER = "worker"
 FIELD_MANAGER_TEMPLATE = "crm-operator-template"
 FIELD_MANAGER_SCALE = "crm-operator-scale"
 FIELD_MANAGER_STATUS = "crm-operator-status"
+FIELD_MANAGER_DELETION_COST = "crm-operator-deletion-cost"
 
 #: Suffix of the canary Deployment's name.
 CANARY_SUFFIX = "-canary"
+
+#: Kubernetes' own, on a pod: of several that may go, a ReplicaSet takes the one with the lowest cost first.
+ANNOTATION_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+#: The lowest that Kubernetes takes. The operator writes no other.
+LOWEST_DELETION_COST = -(2**31)
 
 
 def annotation(verb: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 from crm_operator.api.names import FIELD_MANAGER_SCALE, FIELD_MANAGER_STATUS, FIELD_MANAGER_TEMPLATE
 from crm_operator.controller.cache import Cache, key_of
+from crm_operator.controller.deletion_costs import DeletionCosts
 from crm_operator.controller.kube import (
     CRMINTEGRATIONS,
     DEPLOYMENTS,
@@ -40,6 +41,7 @@ from crm_operator.domain.plan import (
     Plan,
     RecordRevision,
     Role,
+    SetDeletionCosts,
     SetReplicas,
     WriteStatus,
 )
@@ -60,6 +62,7 @@ class Applier:
         cache: Cache,
         ledger: Ledger,
         revisions: Revisions,
+        costs: DeletionCosts,
         identity: str,
         decided: Callable[[str], None],  # told of each decision's name once it is recorded, for metrics
         pause_made: Callable[[Key], None],  # told of each SyncPause that was made: it is to be looked at
@@ -69,6 +72,7 @@ class Applier:
         self._cache = cache
         self._ledger = ledger
         self._revisions = revisions
+        self._costs = costs
         self._identity = identity
         self._decided = decided
         self._pause_made = pause_made
@@ -102,6 +106,8 @@ class Applier:
                 await self._apply_template(integration, action)
             case SetReplicas():
                 await self._set_replicas(integration, action)
+            case SetDeletionCosts():
+                await self._costs.write(_key(integration), action.costs)
             case DeleteWorkload():
                 await self._delete(integration, action)
             case CreatePause():

@@ -81,6 +81,7 @@ class Reconciler:
             return None
         world = await self._observer.observe(key, integration, spec, status, self._refused.get(key))
         plan = decide(world)
+        self._observer.decided(key, world, plan)
         return await self._carry_out(key, integration, world, plan)
 
     async def _carry_out(self, key: Key, integration: Object, world: World, plan: Plan) -> timedelta | None:

@@ -40,8 +40,8 @@ from crm_operator.sources.secret import Secret
 
 #: Workers are scraped this often while a version is on trial: seconds of a bad version are jobs done wrong.
 TRIAL_INTERVAL = timedelta(seconds=1)
-#: ... and this often while it fails and nobody can be blamed yet.
-BLAME_INTERVAL = timedelta(milliseconds=250)
+#: ... and this often while it fails and nobody can be blamed yet, or while a Deployment waits for who should go.
+CLOSE_INTERVAL = timedelta(milliseconds=250)
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 #: How the refusals of the provider are read.
 _HITS = Guard(
@@ -70,11 +70,12 @@ class MetricSources:
         self._secrets = secrets
         self._hubs = hubs
 
-    async def watch(self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus) -> None:
-        """Read from now on what `spec` asks for. Cheap when unchanged."""
+    async def watch(self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, *, closely: bool) -> None:
+        """Read from now on what `spec` asks for, the workers as often as can be if `closely`. Cheap when unchanged."""
         wanted = [reading for guard, _ in guards_of(spec.guards) for reading in _readings(key, spec, guard)]
         by_origin = {origin: [guard for guard in wanted if guard.metric.from_ is origin] for origin in MetricOrigin}
-        self._hubs.pods.watch(key, self._pod_source(key, spec, status, by_origin[MetricOrigin.PODS]))
+        longest = CLOSE_INTERVAL if closely else _longest_interval(status)
+        self._hubs.pods.watch(key, self._pod_source(key, spec, by_origin[MetricOrigin.PODS], longest=longest))
         self._hubs.backends.watch(key, await self._backend_source(key, spec, by_origin[MetricOrigin.BACKEND]))
         self._hubs.prometheus.watch(
             key, await self._prometheus_source(key, spec, status, by_origin[MetricOrigin.PROMETHEUS])
@@ -129,7 +130,7 @@ class MetricSources:
                 return Evidence(overall=Unknown(f"{field} is not set", "NotConfigured"))
 
     def _pod_source(
-        self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, guards: Sequence[Guard]
+        self, key: Key, spec: CrmIntegrationSpec, guards: Sequence[Guard], *, longest: timedelta
     ) -> PodSource | None:
         pods = spec.metrics.pods
         if pods is None:
@@ -140,7 +141,7 @@ class MetricSources:
         return PodSource(
             port=pods.port,
             path=pods.path,
-            interval=_scrape_interval(pods.interval, status),
+            interval=min(pods.interval, longest),
             metrics=names,
             window=max(_window(guards), JOB_TIME_WINDOW),
             targets=self._targets(key, spec),
@@ -263,9 +264,10 @@ def _window(guards: Sequence[Guard]) -> timedelta:
     return max([guard.window for guard in guards if guard.window], default=timedelta())
 
 
-def _scrape_interval(asked: timedelta, status: CrmIntegrationStatus) -> timedelta:
+def _longest_interval(status: CrmIntegrationStatus) -> timedelta:
+    """Between two scrapes, whatever the spec asks for."""
     if status.rollout is None or status.rollout.phase not in _ON_TRIAL:
-        return asked
+        return timedelta.max
     if any(guard.blame == "undecided" for guard in status.guards):
-        return BLAME_INTERVAL
-    return min(asked, TRIAL_INTERVAL)
+        return CLOSE_INTERVAL
+    return TRIAL_INTERVAL

@@ -18,6 +18,7 @@ from crm_operator.api.v1alpha1 import (
 )
 from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache, key_of
+from crm_operator.controller.deletion_costs import DeletionCosts
 from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Object
 from crm_operator.controller.metric_sources import Hubs, MetricSources
 from crm_operator.controller.render import (
@@ -36,12 +37,14 @@ from crm_operator.controller.workloads import Ledger
 from crm_operator.domain.key import Key
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.pause import effective, matches
-from crm_operator.domain.plan import ROLES, Role
+from crm_operator.domain.plan import ROLES, Plan, Role
 from crm_operator.domain.revision import revision_of
+from crm_operator.domain.scale_in import is_choosing
 from crm_operator.domain.world import (
     OwnPause,
     Pause,
     QueueReading,
+    Shrink,
     Template,
     Unknown,
     Workload,
@@ -63,6 +66,7 @@ class Observer:
         templates: TemplateChecks,
         secrets: Secrets,
         hubs: Hubs,
+        costs: DeletionCosts,
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
@@ -72,9 +76,11 @@ class Observer:
         self._secrets = secrets
         self._queues = hubs.queues
         self._pods = hubs.pods
+        self._costs = costs
         self._metrics = MetricSources(cache=cache, secrets=secrets, hubs=hubs)
         self._clock = clock
         self._loads: dict[Key, LoadMemory] = {}
+        self._held: dict[Key, datetime] = {}  # since when a Deployment is to shrink and is held
 
     async def observe(
         self,
@@ -92,7 +98,9 @@ class Observer:
         known = await self._known(integration, status, target, now)
         verdict = None if target in known else await self._templates.verdict(integration, target, template, now)
         await self._watch_queue(key, spec)
-        await self._metrics.watch(key, spec, status)
+        shrink = self._shrink(key)
+        await self._metrics.watch(key, spec, status, closely=is_choosing(shrink, now))
+        in_progress = self._pods.in_progress(key) if spec.metrics.pods is not None else {}
         world = World(
             now=now,
             namespace=key.namespace,
@@ -112,7 +120,9 @@ class Observer:
             evidence=self._metrics.evidence(key, spec),
             jobs_done=self._pods.jobs_done(key) if spec.metrics.pods is not None else {},
             job_times=self._pods.job_times(key) if spec.metrics.pods is not None else {},
-            in_progress=self._pods.in_progress(key) if spec.metrics.pods is not None else {},
+            in_progress={pod: found.jobs for pod, found in in_progress.items()},
+            in_progress_at={pod: found.at for pod, found in in_progress.items()},
+            shrink=shrink,
             rate_limit_hits=self._metrics.rate_limit_hits(key, spec),
             sharing=self._sharing(key, integration),
             metrics=self._metrics.health(key, spec),
@@ -150,12 +160,21 @@ class Observer:
         seen = SyncPauseStatus.model_validate(item.get("status") or {})
         return OwnPause.LIFTED if effective(name, spec, seen, now) is None else OwnPause.PAUSED
 
+    def decided(self, key: Key, world: World, plan: Plan) -> None:
+        """What a later look has to know of this one's plan, whether it can be carried out or not."""
+        if plan.holds:
+            self._held.setdefault(key, world.now)
+        else:
+            self._held.pop(key, None)
+
     def forget(self, key: Key) -> None:
         """The integration is gone."""
         self._queues.forget(key)
         self._metrics.forget(key)
         self._ledger.forget(key)
         self._loads.pop(key, None)
+        self._held.pop(key, None)
+        self._costs.forget(key)
 
     async def _known(
         self, integration: Object, status: CrmIntegrationStatus, target: str, now: datetime
@@ -236,6 +255,14 @@ class Observer:
             ca=ca,
             ca_field=ca_field,
             broker=queue.broker,
+        )
+
+    def _shrink(self, key: Key) -> Shrink:
+        refusal = self._costs.refusal(key)
+        return Shrink(
+            since=self._held.get(key),
+            refused=None if refusal is None else refusal.why,
+            refused_at=None if refusal is None else refusal.at,
         )
 
     def _sharing(self, key: Key, integration: Object) -> tuple[int | None, ...]:

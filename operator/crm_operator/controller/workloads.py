@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crm_operator.api.names import LABEL_INTEGRATION, LABEL_REVISION, LABEL_ROLE
+from crm_operator.api.names import ANNOTATION_DELETION_COST, LABEL_INTEGRATION, LABEL_REVISION, LABEL_ROLE
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import DEPLOYMENTS, PODS, Object
 from crm_operator.controller.render import deployment_name, is_owned, is_urgent
@@ -126,7 +126,18 @@ def pod(item: Object, *, role: Role, worker: str | None) -> Pod:
         restarts=int((stuck or container).get("restartCount") or 0),
         waiting_reason=None if stuck is None else _waits_for(stuck),
         waiting_message=None if stuck is None else _words(stuck),
+        node=str((item.get("spec") or {}).get("nodeName") or ""),
+        deletion_cost=_deletion_cost(item),
     )
+
+
+def _deletion_cost(item: Object) -> int:
+    """0 when it has none, or one that a ReplicaSet cannot read either."""
+    text = (item["metadata"].get("annotations") or {}).get(ANNOTATION_DELETION_COST, "")
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
 def _waits_for(container: dict[str, Any]) -> str | None:

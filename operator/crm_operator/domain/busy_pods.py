@@ -8,12 +8,20 @@ is not known where none does: those workers may lack Dramatiq's Prometheus middl
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from crm_operator.domain.scraped import METRIC_MISSING, Scrape
 from crm_operator.domain.world import Unknown
 
 #: Jobs that a pod works on, by queue and actor.
 IN_PROGRESS_METRIC = "dramatiq_messages_inprogress"
+
+
+class InProgress(NamedTuple):
+    """What one pod works on."""
+
+    jobs: int  # >= 0
+    at: datetime  # when it was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +54,11 @@ class BusyPods:
         else:
             self._pods.pop(uid, None)
 
-    def jobs(self, *, since: datetime) -> dict[str, int]:
+    def jobs(self, *, since: datetime) -> dict[str, InProgress]:
         """Jobs in progress by uid, of pods that were read at `since` or later."""
         shown = {pod.revision for pod in self._pods.values() if pod.jobs is not None}
         return {
-            uid: pod.jobs or 0
+            uid: InProgress(pod.jobs or 0, pod.at)
             for uid, pod in self._pods.items()
             if pod.at >= since and (pod.jobs is not None or pod.revision in shown)
         }

@@ -6,27 +6,25 @@ Order of a plan: what a crash must find recorded, then what stops damage, then w
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from crm_operator.api.v1alpha1 import Condition, CrmIntegrationStatus, Decision, GuardState, GuardStatus
-from crm_operator.domain import conflict, guards, observing, pause, rate_limit, report, rollout, scaling
-from crm_operator.domain.allocation import Allocation, Wanted, allocate
+from crm_operator.api.v1alpha1 import (
+    Condition,
+    CrmIntegrationStatus,
+    Decision,
+    GuardState,
+    GuardStatus,
+    RolloutPhase,
+)
+from crm_operator.domain import conflict, guards, observing, pause, rate_limit, report, rollout, scale_in, scaling
+from crm_operator.domain.allocation import allocate
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
 from crm_operator.domain.health import Findings
-from crm_operator.domain.plan import (
-    Action,
-    ApplyTemplate,
-    CountDecision,
-    DeleteWorkload,
-    Plan,
-    RecordRevision,
-    Role,
-    SetReplicas,
-    WriteStatus,
-)
+from crm_operator.domain.plan import Action, CountDecision, Plan, RecordRevision, WriteStatus
 from crm_operator.domain.respond import respond
 from crm_operator.domain.rollout import blocked
 from crm_operator.domain.scaling import Size
-from crm_operator.domain.world import TemplateRefused, Workload, World
+from crm_operator.domain.workload_actions import holds_of, workload_actions
+from crm_operator.domain.world import TemplateRefused, World
 
 #: The shortest time after which to look again; nothing here needs a finer clock.
 SOONEST = timedelta(milliseconds=100)
@@ -69,6 +67,9 @@ def decide(world: World) -> Plan:
     status = report.status_of(found, decisions)
     why = report.worth_writing(world.status, status, world.now)
     written = [] if why is None else [WriteStatus(status=status, why=why)]
+    # A bad version or a pause waits for nothing, and what is only observed does not shrink.
+    hurry = sync.paused or move.rollout.phase is RolloutPhase.ROLLING_BACK or observing.is_on(world)
+    holds = {} if hurry else dict(holds_of(world, allocation))
     if observing.is_on(world):
         actions: list[Action] = [*written, *(CountDecision(what=decision.what) for decision in decisions)]
     else:
@@ -76,11 +77,14 @@ def decide(world: World) -> Plan:
             *_recorded(world, status),
             *written,
             *([] if response.create is None else [response.create]),
-            *_workload_actions(world, allocation, why=_why(move.rollout.reason, size.why)),
+            *workload_actions(world, allocation, holds, why=_why(move.rollout.reason, size.why)),
             *(event_of(decision) for decision in decisions),
         ]
-    looks = (move.look_again, response.look_again)
-    return Plan(actions=tuple(actions), requeue_after=_requeue(world, status, *looks, written=why), status=status)
+    # Once more when none is held any longer, so that the workers are read at their own pace again.
+    chooses = bool(holds) or world.shrink.since is not None
+    looks = (move.look_again, response.look_again, world.now if chooses else None)
+    again = _requeue(world, status, *looks, written=why)
+    return Plan(actions=tuple(actions), requeue_after=again, holds=bool(holds), status=status)
 
 
 def _recorded(world: World, status: CrmIntegrationStatus) -> Iterator[RecordRevision]:
@@ -121,6 +125,8 @@ def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
     back, was_back = new["RolledBack"], old.get("RolledBack")
     if back.reason == blocked.REASON and (was_back is None or was_back.reason != blocked.REASON):
         yield Decision(time=world.now, what=blocked.REASON, why=back.message)
+    if scale_in.REFUSED in scaled.message and (was_scaled is None or scale_in.REFUSED not in was_scaled.message):
+        yield Decision(time=world.now, what="DeletionCostRefused", why=scaled.message)
     ready, was_ready = new["Ready"], old.get("Ready")
     if (
         was_ready is None
@@ -148,31 +154,6 @@ def _worsened(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
 
 def _turned(old: dict[str, Condition], new: dict[str, Condition], type_: str, status: str) -> bool:
     return new[type_].status == status and (type_ not in old or old[type_].status != status)
-
-
-def _workload_actions(world: World, allocation: Allocation, *, why: str) -> Iterator[Action]:
-    """Shrink before growing: damage stops first, and the total never exceeds what was allotted."""
-    sides: tuple[tuple[Role, Workload | None, Wanted | None], ...] = (
-        ("canary", world.canary, allocation.canary),
-        ("stable", world.stable, allocation.stable),
-    )
-    for role, have, want in sides:
-        target = want.replicas if want is not None else 0
-        if have is not None and have.replicas > target and (want is not None or role == "canary"):
-            yield SetReplicas(role=role, replicas=target, was=have.replicas, stops_damage=True, why=why)
-    for role, have, want in reversed(sides):
-        if want is None:
-            continue
-        if have is None:
-            yield ApplyTemplate(role=role, revision=want.revision, replicas=want.replicas, urgent=want.urgent, why=why)
-            continue
-        if have.revision != want.revision or not have.intact or have.urgent_strategy != want.urgent:
-            yield ApplyTemplate(role=role, revision=want.revision, replicas=want.replicas, urgent=want.urgent, why=why)
-        if have.replicas < want.replicas:
-            yield SetReplicas(role=role, replicas=want.replicas, was=have.replicas, why=why)
-    canary = world.canary
-    if canary is not None and allocation.canary is None and canary.replicas == 0 and not canary.pods:
-        yield DeleteWorkload(role="canary", why="no phase needs it, and its last pod is gone")
 
 
 def _why(rollout_reason: str | None, size_why: str) -> str:

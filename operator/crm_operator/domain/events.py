@@ -18,6 +18,7 @@ _WARNINGS = frozenset(
         "WriteRefused",
         "VerbIgnored",
         "VerbRefused",
+        "DeletionCostRefused",
     }
 )
 

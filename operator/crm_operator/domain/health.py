@@ -19,7 +19,7 @@ from crm_operator.api.v1alpha1 import (
     SyncState,
     Verb,
 )
-from crm_operator.domain import conflict
+from crm_operator.domain import conflict, scale_in
 from crm_operator.domain.allocation import Allocation
 from crm_operator.domain.conditions import set_condition
 from crm_operator.domain.guards import Verdict
@@ -245,7 +245,7 @@ def scaled(found: Findings) -> Says:
     if found.sync.paused:
         return Says("True", "Paused", "0 workers while paused")
     status: _Status = "Unknown" if not found.size.known else "False" if found.size.reason in _SHORT else "True"
-    return Says(status, found.size.reason, found.size.why)
+    return Says(status, found.size.reason, found.size.why + scale_in.complaint(found.world))
 
 
 def paused(found: Findings) -> Says:

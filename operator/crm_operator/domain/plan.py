@@ -1,5 +1,6 @@
 """What a decision asks for: data, each with a `why`, carried out in order by `controller/apply.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -39,6 +40,14 @@ class SetReplicas:
     was: int
     #: Takes work away from a bad version: goes ahead even when an earlier write of the plan failed.
     stops_damage: bool = False
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDeletionCosts:
+    """Say which pods should go first when a Deployment shrinks. Its failure is no failure of the plan."""
+
+    costs: Mapping[str, int | None]  # by pod; None takes the pod's cost away
     why: str
 
 
@@ -87,6 +96,7 @@ Action = (
     RecordRevision
     | ApplyTemplate
     | SetReplicas
+    | SetDeletionCosts
     | DeleteWorkload
     | WriteStatus
     | CreatePause
@@ -102,5 +112,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     #: Look again after this, even if nothing happens. None: only when something changes.
     requeue_after: timedelta | None = None
+    #: A Deployment is to shrink and is held until it is clear which of its workers go.
+    holds: bool = False
     #: The status as of now, also when it is not worth a write: for explain and metrics.
     status: CrmIntegrationStatus = field(default_factory=CrmIntegrationStatus)

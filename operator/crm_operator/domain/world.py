@@ -76,6 +76,8 @@ class Pod:
     #: Why the worker container does not run, as the kubelet says it: ImagePullBackOff, CrashLoopBackOff, ...
     waiting_reason: str | None = None
     waiting_message: str | None = None
+    node: str = ""  # its name; empty: not bound to one yet
+    deletion_cost: int = 0  # as a ReplicaSet reads it; lower goes first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,17 @@ class JobTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shrink:
+    """What this process remembers of a Deployment that is to shrink and is held, and of choosing who goes."""
+
+    #: When the pass was that held it first. None: none is held.
+    since: datetime | None = None
+    #: Why the newest deletion costs could not be written, and when that was. None: they were, or none were needed.
+    refused: Unknown | None = None
+    refused_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """A SyncPause that matches this integration and is effective now."""
 
@@ -215,6 +228,8 @@ class World:
     job_times: Mapping[str, JobTime] = field(default_factory=dict)  # by revision, of those that did enough jobs
     #: Jobs begun and not ended, by pod name: of Ready pods that do not drain. One that was not read is absent.
     in_progress: Mapping[str, int] = field(default_factory=dict)
+    in_progress_at: Mapping[str, datetime] = field(default_factory=dict)  # when each of these was read
+    shrink: Shrink = Shrink()
     #: The provider's refusals (HTTP 429) in the last minute; None: nobody counts them, or there is no limit.
     rate_limit_hits: Reading | Unknown | None = None
     #: Backlogs of the other integrations that share the rate limit's account; None: could not be read.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.busy_pods import InProgress
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
 from crm_operator.sources.bounded_http import new_client
@@ -72,7 +73,7 @@ class PodHub:
         watched = self._watched.get(key)
         return {} if watched is None else watched.job_times()
 
-    def in_progress(self, key: Key) -> Mapping[str, int]:
+    def in_progress(self, key: Key) -> Mapping[str, InProgress]:
         """Jobs that each pod works on now, by pod name: of pods that are Ready, do not drain, and were read of late."""
         watched = self._watched.get(key)
         return {} if watched is None else watched.in_progress()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from crm_operator.api.v1alpha1 import Guard
-from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC, BusyPods
+from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC, BusyPods, InProgress
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.key import Key
 from crm_operator.domain.scraped import Sample, Scrape
@@ -88,7 +88,7 @@ class WatchedPods:
     def job_times(self) -> dict[str, JobTime]:
         return self._fleet.job_times(self._clock())
 
-    def in_progress(self) -> dict[str, int]:
+    def in_progress(self) -> dict[str, InProgress]:
         found = self._busy.jobs(since=self._clock() - self._fleet.stale_after)
         return {
             target.name: found[target.uid] for target in self._source.targets if target.serving and target.uid in found
