@@ -19,7 +19,7 @@ from crm_operator.api.v1alpha1 import (
     SyncState,
     Verb,
 )
-from crm_operator.domain import conflict, scale_in
+from crm_operator.domain import conflict, grace, scale_in
 from crm_operator.domain.allocation import Allocation
 from crm_operator.domain.conditions import set_condition
 from crm_operator.domain.guards import Verdict
@@ -186,7 +186,11 @@ def ready(found: Findings) -> Says:
         return Says("False", "Deploying", f"first deployment: {found.rollout.reason}")
     if desired > 0 and up == 0 and (stuck := _stuck(found)) is not None:
         return Says("False", "NoWorkerReady", f"none of {desired} workers is Ready: {stuck}")
-    return Says("True", "Serving" if up >= desired else "Starting", f"{up} of {desired} workers Ready")
+    workers = f"{up} of {desired} workers Ready"
+    too_short = grace.warning(found.world.spec.workers.template)
+    if too_short is not None:
+        workers += f"; {too_short}"
+    return Says("True", "Serving" if up >= desired else "Starting", workers)
 
 
 def reconciling(found: Findings) -> Says:
