@@ -9,7 +9,7 @@ from bench.records import RESULTS, read
 from bench.scaling.replay import Setting, run
 from bench.scaling.report import replay_table
 from bench.scaling.scalers import parse
-from bench.scaling.traces import SMOKE, TRACES, trace
+from bench.scaling.traces import DRAIN_TARGET, SMOKE, TRACES, trace
 from bench.stage import Run
 
 #: Seconds. What a worker takes whose image is on the node: import, connect, report.
@@ -18,7 +18,7 @@ READY_AFTER = 5.0
 
 def replay(
     scaler: Annotated[
-        str, typer.Option(help="operator, fixed=N, or external: one installed in the cluster.")
+        str, typer.Option(help="operator, fixed=N, hpa=N (jobs per worker), or external: one in the cluster.")
     ] = "operator",
     loads: Annotated[list[str] | None, typer.Option("--load", help=f"Of {', '.join(TRACES)}; default: all.")] = None,
     label: Annotated[str | None, typer.Option(help="Name of the series; default: the scaler's.")] = None,
@@ -38,6 +38,7 @@ def replay(
         list[Path] | None, typer.Option(exists=True, help="Applied beside the Deployment, for an external scaler.")
     ] = None,
     settle: Annotated[float, typer.Option(min=0, help="Seconds to give an external scaler before each load.")] = 0,
+    drain_target: Annotated[float, typer.Option(min=1, help="Seconds, for the operator.")] = DRAIN_TARGET,
 ) -> None:
     """Replay loads against a scaler and print its scores.
 
@@ -60,6 +61,7 @@ def replay(
         redis_port=redis_port,
         manifests=tuple(manifest or ()),
         settle=settle,
+        drain_target=drain_target,
     )
     path = run(how, setting, traces)
     print(replay_table({chosen.label: read(path)}))

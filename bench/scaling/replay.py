@@ -20,6 +20,7 @@ from bench.jobs import send
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
 from bench.scaling.fleet import Fleet
+from bench.scaling.hpa import Adapter, autoscaler
 from bench.scaling.pods import ready_after
 from bench.scaling.scalers import NAME, QUEUE, Kind, Scaler, deployment, integration
 from bench.scaling.score import tally
@@ -44,19 +45,36 @@ class Setting:
     redis_port: int | None = None  # None: any
     manifests: tuple[Path, ...] = ()  # for an external scaler: applied to the namespace beside the Deployment
     settle: float = 0.0  # seconds to give an external scaler before each trace
+    drain_target: float = DRAIN_TARGET  # seconds: what the operator is told
 
 
 def run(how: Run, setting: Setting, traces: Sequence[Trace]) -> Path:
     """Replay all traces; returns the file of raw data, `<out>/scaling-LABEL.jsonl`."""
     path = how.out / f"scaling-{setting.scaler.label}.jsonl"
-    with cluster_for(how, Tier.API) as cluster:
+    with cluster_for(how, Tier.API) as cluster, adapter_for(setting.scaler, cluster) as adapter:
         labels = ready_after(cluster, setting.ready_after)
-        asyncio.run(_replay(how, setting, traces, cluster, labels, path))
+        asyncio.run(_replay(how, setting, traces, cluster, labels, path, adapter))
     return path
 
 
+@contextmanager
+def adapter_for(scaler: Scaler, cluster: Cluster) -> Iterator[Adapter | None]:
+    """What tells an HPA the length of the queue, if one is to scale."""
+    if scaler.kind is not Kind.HPA:
+        yield None
+        return
+    with Adapter() as adapter, adapter.registered(cluster):
+        yield adapter
+
+
 async def _replay(
-    how: Run, setting: Setting, traces: Sequence[Trace], cluster: Cluster, labels: dict[str, str], path: Path
+    how: Run,
+    setting: Setting,
+    traces: Sequence[Trace],
+    cluster: Cluster,
+    labels: dict[str, str],
+    path: Path,
+    adapter: Adapter | None,
 ) -> None:
     out: Writer | None = None
     for trace in traces:
@@ -66,6 +84,8 @@ async def _replay(
                 version = await kubernetes_version(kube)
                 out = Writer(path, header("scaling", kubernetes=version, seed=how.seed, settings=_settings(setting)))
             with redis_on("127.0.0.1", setting.redis_port) as url, _scaling(setting, cluster, ns, trace) as process:
+                if adapter is not None:
+                    adapter.url = url
                 await wait_for_quiet(how.quiet_load, how.patience_seconds)
                 scene = _Scene(cluster, kube, ns, url, process)
                 out.run(scaler=setting.scaler.label, **await scene.replay(setting, trace, labels))
@@ -78,7 +98,7 @@ def _settings(setting: Setting) -> Json:
         "concurrency": CONCURRENCY,
         "job_s": JOB_SECONDS,
         "maxReplicas": MAX_REPLICAS,
-        "drainTarget_s": DRAIN_TARGET,
+        "drainTarget_s": setting.drain_target,
         "manifests": [path.name for path in setting.manifests],
     }
 
@@ -121,11 +141,14 @@ class _Scene:
     async def _create(self, setting: Setting, trace: Trace, labels: dict[str, str]) -> None:
         if setting.scaler.kind is Kind.OPERATOR:
             path = f"{collection('crmintegrations', self.ns)}/{NAME}"
-            body = integration(self.url, trace.limit, labels)
+            body = integration(self.url, trace.limit, labels, drain_target=setting.drain_target)
         else:
-            path, body = f"{self._deployments}/{NAME}", deployment(setting.scaler.size, labels)
-        answer = await server_side_apply(self.kube, path, body)
-        answer.raise_for_status()
+            hpa = setting.scaler.kind is Kind.HPA
+            path, body = f"{self._deployments}/{NAME}", deployment(1 if hpa else setting.scaler.number, labels)
+        (await server_side_apply(self.kube, path, body)).raise_for_status()
+        if setting.scaler.kind is Kind.HPA:
+            path = f"/apis/autoscaling/v2/namespaces/{self.ns}/horizontalpodautoscalers/{NAME}"
+            (await server_side_apply(self.kube, path, autoscaler(setting.scaler.number))).raise_for_status()
         for manifest in setting.manifests:
             self.cluster.run_kubectl("apply", "--namespace", self.ns, "--filename", str(manifest))
 

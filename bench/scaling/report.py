@@ -18,7 +18,11 @@ nodes with real Dramatiq messages in a real Redis. Workers are fake and keep tim
 of {JOB_SECONDS * 1000:g} ms at once, through Dramatiq's own fetch and acknowledge. At most {MAX_REPLICAS} workers, at
 least none. The operator is told `drainTarget: {DRAIN_TARGET:g}s`, the true `jobDuration` and, for the rate-limited
 load, the true `rateLimit`; everything else is its default. `fixed-N` is a Deployment of N workers that nobody
-scales: its size was chosen by who knew the loads, and it never waits for a pod.
+scales: its size was chosen by who knew the loads, and it never waits for a pod. `hpa-N` is Kubernetes' own
+HorizontalPodAutoscaler with its default behavior, on a cluster with its default interval of 15 s, told N jobs for each
+worker and the jobs in the queue whenever it asks; it never goes below one worker. Between one worker and all this is
+what KEDA uses, with 5 as its Redis scaler's default for N, and it is fed no slower here. A `-drain-N` at the operator's
+name is another `drainTarget`.
 
 - **backlog-s**: jobs in the queue, running ones included, times seconds (sampled once a second). **replica-s**: pods
   that exist, Ready or not, times seconds. Both until the load's fixed end, which leaves time to scale down.
@@ -27,7 +31,7 @@ scales: its size was chosen by who knew the loads, and it never waits for a pod.
   included. **CPU s**: of the operator's process; **RSS**: its highest.
 - **refused**: requests beyond the provider's limit (HTTP 429); a refused job asks again after a second.
 
-KEDA was **not** measured here: `bench/peers/keda` has what scores it with the same replayer.
+KEDA itself was **not** measured here: `bench/peers/keda` has what scores it with the same replayer.
 """
 
 _HEAD = (

@@ -14,6 +14,7 @@ NAME, QUEUE = "replay", "crm_replay"
 class Kind(StrEnum):
     OPERATOR = "operator"  # this operator, started for the replay
     FIXED = "fixed"  # nobody: a Deployment of constant size
+    HPA = "hpa"  # Kubernetes' own HorizontalPodAutoscaler on the length of the queue
     EXTERNAL = "external"  # whoever is installed in the cluster and was told to
 
 
@@ -23,24 +24,24 @@ class Scaler:
 
     kind: Kind
     label: str
-    size: int = 0  # of a fixed one
+    number: int = 0  # workers of a fixed one; of an HPA, jobs for each worker
 
 
 def parse(text: str, *, label: str | None = None) -> Scaler:
-    """From `operator`, `fixed=N` or `external`. Raises ValueError that says what is accepted."""
+    """From `operator`, `fixed=N`, `hpa=N` or `external`. Raises ValueError that says what is accepted."""
     kind, _, number = text.partition("=")
-    if kind == Kind.FIXED and number.isdecimal() and int(number) <= 1000:
-        return Scaler(Kind.FIXED, label or f"fixed-{int(number)}", int(number))
+    if kind in (Kind.FIXED, Kind.HPA) and number.isdecimal() and int(kind == Kind.HPA) <= int(number) <= 1000:
+        return Scaler(Kind(kind), label or f"{kind}-{int(number)}", int(number))
     if number or kind not in (Kind.OPERATOR, Kind.EXTERNAL):
-        raise ValueError(f"scaler {text!r}: say operator, external or fixed=N with N from 0 to 1000")
+        raise ValueError(f"scaler {text!r}: say operator, external, fixed=N with N from 0, or hpa=N from 1, to 1000")
     return Scaler(Kind(kind), label or kind)
 
 
-def integration(url: str, limit: Limit | None, labels: dict[str, str]) -> Json:
-    """What a user of the operator would write; `labels` go on the pods."""
+def integration(url: str, limit: Limit | None, labels: dict[str, str], *, drain_target: float = DRAIN_TARGET) -> Json:
+    """What a user of the operator would write; `labels` go on the pods, `drain_target` is in seconds."""
     scaling: Json = {
         "maxReplicas": MAX_REPLICAS,
-        "drainTarget": f"{DRAIN_TARGET:g}s",
+        "drainTarget": f"{drain_target:g}s",
         "jobDuration": f"{JOB_SECONDS * 1000:g}ms",
     }
     if limit is not None:

@@ -15,6 +15,9 @@ LOOPBACK = IPv4Address("127.0.0.1")
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 API_TIER_SERVICES = IPv4Network("10.96.0.0/16")  # handed out, but nobody routes them: there is no kube-proxy
 
+#: The name that the API server has towards those behind it.
+PROXY = "front-proxy-client"
+
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -84,6 +87,7 @@ def api_server(plane: ControlPlane, authority: Authority) -> Component:
     addresses = [LOOPBACK, plane.address, plane.services.network_address + 1]
     tls = authority.server("apiserver", "kube-apiserver", [*names, *map(str, addresses)])
     accounts = service_account_keys(authority.file.parent)
+    proxy = authority.client("front-proxy", PROXY)
     policy = plane.work / "audit-policy.yaml"
     policy.write_text(yaml.safe_dump(AUDIT_POLICY))
     argv: list[str | Path] = [
@@ -96,6 +100,14 @@ def api_server(plane: ControlPlane, authority: Authority) -> Component:
         f"--tls-private-key-file={tls.key}",
         f"--client-ca-file={authority.file}",
         "--anonymous-auth=false",
+        # For API servers behind this one, as adapters of metrics are: it says there who asks.
+        f"--requestheader-client-ca-file={authority.file}",
+        f"--requestheader-allowed-names={PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={proxy.certificate}",
+        f"--proxy-client-key-file={proxy.key}",
         "--authorization-mode=Node,RBAC",
         f"--service-account-issuer={ISSUER}",
         f"--service-account-key-file={accounts.certificate}",

@@ -5,12 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
-from bench.recorder import Json
+from bench.jobs import send
+from bench.recorder import Json, Recorder
 from bench.records import REPOSITORY, read
+from bench.scaling.hpa import Adapter, autoscaler
+from bench.scaling.scalers import NAME, QUEUE, deployment
 from bench.scaling.score import score
 from bench.scaling.traces import SMOKE, trace
+from bench.stage import namespace, redis_on
 from dev.cluster import Cluster
+from tests.cluster.kube import server_side_apply
 
 WITHIN = 300.0  # seconds
 
@@ -78,6 +84,36 @@ def test_replay_scores_a_deployment_of_a_fixed_size(api_cluster: Cluster, tmp_pa
     assert run["sizes"] == [[0.0, 2, 2, 2]]
     assert score(run).replica_seconds == 2 * run["seconds"]
     assert "requests" not in run
+
+
+@pytest.mark.cluster
+def test_replay_scores_kubernetes_own_autoscaler(api_cluster: Cluster, tmp_path: Path) -> None:
+    (run,) = smoke(api_cluster, tmp_path, "replay", "--scaler", "hpa=50", series="scaling-hpa-50")
+    assert run["done"] == run["jobs"]
+    assert run["sizes"][0] == [0.0, 1, 1, 1], "it cannot scale to none"
+
+
+@pytest.mark.cluster
+async def test_the_autoscaler_is_told_the_length_of_the_queue(api_cluster: Cluster) -> None:
+    async with namespace(api_cluster) as (kube, ns):
+        with redis_on("127.0.0.1") as url, Adapter() as adapter, adapter.registered(api_cluster):
+            adapter.url = url
+            with redis.Redis.from_url(url) as broker:
+                send(broker, QUEUE, 120)
+            objects = {
+                f"/apis/apps/v1/namespaces/{ns}/deployments/{NAME}": deployment(1, {}),
+                f"/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers/{NAME}": autoscaler(50),
+            }
+            for path, body in objects.items():
+                (await server_side_apply(kube, path, body)).raise_for_status()
+            recorder = Recorder()
+            async with recorder.watching(kube, {"Deployment": f"/apis/apps/v1/namespaces/{ns}/deployments"}):
+                await recorder.until(lambda: _has_size(recorder, 3), within=WITHIN, what="120 jobs, 50 for each worker")
+
+
+def _has_size(recorder: Recorder, size: int) -> bool | None:
+    live = recorder.get("Deployment", NAME)
+    return (live is not None and live["spec"]["replicas"] == size) or None
 
 
 @pytest.mark.cluster

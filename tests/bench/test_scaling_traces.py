@@ -66,6 +66,7 @@ def test_an_unknown_load_is_refused() -> None:
         ("external", Scaler(Kind.EXTERNAL, "external")),
         ("fixed=7", Scaler(Kind.FIXED, "fixed-7", 7)),
         ("fixed=0", Scaler(Kind.FIXED, "fixed-0", 0)),
+        ("hpa=50", Scaler(Kind.HPA, "hpa-50", 50)),
     ],
 )
 def test_a_scaler_is_named_on_the_command_line(text: str, scaler: Scaler) -> None:
@@ -73,9 +74,11 @@ def test_a_scaler_is_named_on_the_command_line(text: str, scaler: Scaler) -> Non
     assert parse(text, label="mine").label == "mine"
 
 
-@pytest.mark.parametrize("text", ["", "keda", "fixed", "fixed=", "fixed=-1", "fixed=1001", "operator=3", "external=1"])
+@pytest.mark.parametrize(
+    "text", ["", "keda", "fixed", "fixed=", "fixed=-1", "fixed=1001", "operator=3", "external=1", "hpa", "hpa=0"]
+)
 def test_an_unknown_scaler_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="say operator, external or fixed=N"):
+    with pytest.raises(ValueError, match="say operator, external, fixed=N"):
         parse(text)
 
 
