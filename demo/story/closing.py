@@ -31,7 +31,7 @@ def by_hand(cluster: Cluster) -> list[str]:
         "",
         "  kubectl get crmi --watch                                          # what somebody on call sees",
         "  kubectl describe crmi hubspot                                     # conditions, guards, decisions, events",
-        "  kubectl scale deploy/load --replicas=1                            # 20 jobs per second",
+        "  kubectl scale deploy/load --replicas=1                            # 24 jobs per second",
         "  kubectl create -f demo/k8s/load/burst.yaml                        # 500 jobs at once",
         "  kubectl apply -f demo/k8s/integration/hubspot-v2.yaml             # a good version",
         "  kubectl apply -f demo/k8s/integration/hubspot-v3-bad.yaml         # a bad one",
