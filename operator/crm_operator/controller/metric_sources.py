@@ -268,6 +268,4 @@ def _longest_interval(status: CrmIntegrationStatus) -> timedelta:
     """Between two scrapes, whatever the spec asks for."""
     if status.rollout is None or status.rollout.phase not in _ON_TRIAL:
         return timedelta.max
-    if any(guard.blame == "undecided" for guard in status.guards):
-        return CLOSE_INTERVAL
     return TRIAL_INTERVAL

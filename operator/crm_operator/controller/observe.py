@@ -34,6 +34,7 @@ from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.secrets import Secrets
 from crm_operator.controller.templates import TemplateChecks
 from crm_operator.controller.workloads import Ledger
+from crm_operator.domain.blame import is_finding
 from crm_operator.domain.key import Key
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.pause import effective, matches
@@ -99,7 +100,8 @@ class Observer:
         verdict = None if target in known else await self._templates.verdict(integration, target, template, now)
         await self._watch_queue(key, spec)
         shrink = self._shrink(key)
-        await self._metrics.watch(key, spec, status, closely=is_choosing(shrink, now))
+        closely = is_choosing(shrink, now) or is_finding(status.guards, now)
+        await self._metrics.watch(key, spec, status, closely=closely)
         in_progress = self._pods.in_progress(key) if spec.metrics.pods is not None else {}
         world = World(
             now=now,

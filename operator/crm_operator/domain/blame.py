@@ -7,7 +7,7 @@ seconds. Asked by guards.py for every Critical verdict that has values per versi
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -37,6 +37,10 @@ MANY = 1000
 #: in so many jobs does not fail. An outage of the provider shows in stable once its jobs in flight are done.
 CLEAN_FOR = timedelta(milliseconds=250)
 CLEAN_JOBS = 10
+
+#: A version that has errors now and then crosses a limit now and then, and is looked at thousands of times. So where
+#: stable has errors too, a version that fails no oftener must have so many this rarely: docs/benchmarks.md, "Noise".
+CHANCE = 1e-6
 
 #: A quantile of fewer observations is not compared.
 OBSERVATIONS = 20
@@ -80,6 +84,22 @@ def find(
     blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
     if not isinstance(other, Reading):
         return Finding("provider", "since an outage of both") if blamed == "provider" else Finding("revision")
+    found = _compared(guard, mine, other, was, now)
+    if found.blame == "revision" and _by_chance(guard, mine, other):
+        return Finding("undecided", "no more than chance makes of what stable has as well")
+    return found
+
+
+def is_finding(guards: Sequence[GuardStatus], now: datetime) -> bool:
+    """Whether news of the next moment may tell whom to blame.
+
+    What is undecided for longer waits for more jobs, not for news of those that there are.
+    """
+    return any(guard.blame == "undecided" and now - guard.since < 2 * PATIENCE for guard in guards)
+
+
+def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | None, now: datetime) -> Finding:
+    blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
     likeness = compare(guard, mine, other)
     if likeness is Likeness.ALIKE:
         return Finding("provider", f"which {likeness.value}")
@@ -141,6 +161,17 @@ def share_of(guard: Guard, mine: Reading, other: Reading) -> float:
 def _is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
     both = _same_time(guard, mine, other)
     return both is not None and not both[1].value and (both[1].base or 0) >= CLEAN_JOBS
+
+
+def _by_chance(guard: Guard, mine: Reading, other: Reading) -> bool:
+    """Whether the new version has so many errors in the window although it fails no oftener than stable, by its jobs."""
+    if guard.reduce not in (Reduce.INCREASE, Reduce.RATE) or not mine.recent or not other.recent:
+        return False
+    a, b = mine.recent[-1], other.recent[-1]
+    errors = round(a.value + b.value)
+    if not a.base or not b.base or not round(b.value) or errors > MANY:
+        return False  # nobody counts jobs, stable has no error, or there are so many that shares tell
+    return _at_most(round(b.value), errors, b.base / (a.base + b.base)) >= CHANCE
 
 
 def _same_time(guard: Guard, mine: Reading, other: Reading) -> tuple[Recent, Recent] | None:
