@@ -7,7 +7,7 @@ from demo.story.outside import Burst
 from demo.story.stage import STABLE, Stage, ready_replicas, replicas
 from demo.versions import integration
 
-#: The steady load needs this many at least: 24 jobs per second, and one worker does some 9. Busy for 85 % of their time, one more.
+#: The steady load needs this many at least: 24 jobs per second, and one worker does some 9; one more to spare time.
 STEADY_WORKERS = 3
 BURST_JOBS = 600
 #: Of the burst, what surely waits when it is read: the first jobs are done while the last are sent.

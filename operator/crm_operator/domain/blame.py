@@ -164,7 +164,7 @@ def _is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
 
 
 def _by_chance(guard: Guard, mine: Reading, other: Reading) -> bool:
-    """Whether the new version has so many errors in the window although it fails no oftener than stable, by its jobs."""
+    """Whether a version that fails no oftener than stable, by its jobs, could have so many errors in the window."""
     if guard.reduce not in (Reduce.INCREASE, Reduce.RATE) or not mine.recent or not other.recent:
         return False
     a, b = mine.recent[-1], other.recent[-1]

@@ -258,3 +258,22 @@ def test_chance_alone_rarely_blames_a_release() -> None:
         mine, other = (did(sum(random.random() < 0.1 for _ in range(jobs)), jobs) for jobs in (50, 100))
         blamed += mine.value > 0 and compare(GUARD, mine, other) is Likeness.LESS
     assert blamed / 2000 < 0.01
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "blame"),
+    [
+        pytest.param(did(11, 600), did(5, 2400), "undecided", id="four times as often, of so few"),
+        pytest.param(did(13, 600), did(6, 2400), "undecided", id="nine times as often, of so few"),
+        pytest.param(did(33, 600), did(10, 2400), "revision", id="beyond chance"),
+        pytest.param(did(11, 600), did(0, 2400), "revision", id="stable has none"),
+        pytest.param(did(11, 60), did(1, 2400), "revision", id="of a tenth of the jobs"),
+        pytest.param(did(900, 2000), did(200, 8000), "revision", id="so many that shares tell"),
+    ],
+)
+def test_beside_errors_of_stable_a_release_is_blamed_for_more_than_chance(
+    mine: Reading, other: Reading, blame: str
+) -> None:
+    found = find(GUARD, mine, other, was("undecided", for_seconds=PATIENT), NOW)
+    assert found.blame == blame
+    assert ("chance" in found.why) is (blame == "undecided")
