@@ -23,7 +23,8 @@ _SLOW, _EACH, _FAST = 5.0, 1.0, 0.25
 #: Every second is judged for so long after an error of the canary.
 _LOOK = 6.0
 
-_GUARD = a_guard(critical={"above": LIMIT}, window=f"{WINDOW:g}s")
+_ERRORS = "crm_sync_errors_total"
+_GUARD = a_guard(critical={"above": LIMIT}, window=f"{WINDOW:g}s", metric={"from": "pods", "name": _ERRORS})
 _SPEC = a_spec(metrics={"pods": {}}, guards=[_GUARD.model_dump(mode="json", by_alias=True, exclude_none=True)])
 _ROLLOUT = RolloutStatus(
     phase=RolloutPhase.CANARY, stable_revision="old", candidate_revision="new", weight=20, start_time=NOW
@@ -67,7 +68,7 @@ def crossing(pods: Sequence[Pod], begin: float, end: float) -> Counter[str]:
         now = NOW + timedelta(seconds=at)
         for name, each in zip(names, pods, strict=True):
             errors, jobs = each.counted(at)
-            counters = {_GUARD.metric.name: Sample(errors, errors), JOBS_METRIC: Sample(jobs, jobs)}
+            counters = {_ERRORS: Sample(errors, errors), JOBS_METRIC: Sample(jobs, jobs)}
             fleet.record(name, counters, now)
         blame = None
         if at >= begin - _EACH:
