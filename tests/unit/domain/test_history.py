@@ -129,7 +129,7 @@ STATES = st.builds(
     stable_revision=REVISIONS | st.none(),
     candidate_revision=REVISIONS | st.none(),
     failed_revision=REVISIONS | st.none(),
-)
+).filter(lambda state: state.failed_revision not in {state.stable_revision, state.candidate_revision} - {None})
 
 
 @given(st.lists(STATES, max_size=30))
