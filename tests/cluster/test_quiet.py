@@ -85,10 +85,13 @@ async def in_every_quiet_state(scene: Scene) -> None:
 
 
 async def last_numbers(audit: AuditLog, scene: Scene, cluster: Cluster) -> AuditLog:
-    """The log from when no request has been made for longer than live numbers wait (15 s)."""
+    """The log from when no request has been made for longer than live numbers wait (15 s).
+
+    The rate of arrivals is judged for a minute after the last job came (domain/arrivals), and numbers move meanwhile.
+    """
     quiet = 17.0
     loop = asyncio.get_running_loop()
-    count, since, deadline = -1, loop.time(), loop.time() + 60
+    count, since, deadline = -1, loop.time(), loop.time() + 120
 
     async def still() -> bool:
         nonlocal count, since
