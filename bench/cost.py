@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from dev.operator import OperatorProcess
 
 Json = dict[str, Any]
@@ -52,6 +54,39 @@ def count_requests(lines: list[str]) -> Json:
 def _is_ours(agent: str) -> bool:
     """The operator's own client, and Kopf's session; the benchmark's client calls itself python-httpx."""
     return agent.startswith(("crm-operator", "kopf")) or "aiohttp" in agent
+
+
+def where_time_goes(before: str, after: str) -> Json:
+    """Mean milliseconds between two texts of the operator's own metrics: a key's wait, a look, a request by verb."""
+    old, new = _sums(before), _sums(after)
+    found: Json = {}
+    for name, (total, count) in sorted(new.items()):
+        was_total, was_count = old.get(name, (0.0, 0.0))
+        if count > was_count:
+            found[name] = [round((total - was_total) * 1000 / (count - was_count), 1), round(count - was_count)]
+    return found
+
+
+_TIMES = {
+    "workqueue_queue_duration_seconds": "wait for a worker",
+    "workqueue_work_duration_seconds": "look",
+    "rest_client_request_duration_seconds": "request",
+}
+
+
+def _sums(text: str) -> dict[str, tuple[float, float]]:
+    """Sum and count of the histograms of times; of requests by verb."""
+    found: dict[str, tuple[float, float]] = {}
+    for family in text_string_to_metric_families(text):
+        if (what := _TIMES.get(family.name)) is None:
+            continue
+        parts: dict[str, dict[str, float]] = {}
+        for sample in family.samples:
+            if sample.name.endswith(("_sum", "_count")):
+                name = f"{what} {sample.labels['verb']}" if "verb" in sample.labels else what
+                parts.setdefault(name, {})[sample.name.rpartition("_")[2]] = sample.value
+        found |= {name: (part["sum"], part["count"]) for name, part in parts.items()}
+    return found
 
 
 def size(path: Path) -> int:

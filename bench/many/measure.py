@@ -6,6 +6,7 @@ with the needed size by a watch: one machine, so one clock.
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from bench.cost import count_requests, peak_bytes, size, tail, window
+from bench.cost import count_requests, peak_bytes, size, tail, where_time_goes, window
 from bench.many.load import BURST_FOR, BURSTS, CHANGING, JOBS_PER_WORKER, Burst, Load
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
@@ -38,7 +39,7 @@ class Windows:
     """Seconds."""
 
     busy: float = 45.0
-    rest: float = 40.0  # bursts end, sizes go down, and the last live numbers are written
+    rest: float = 60.0  # bursts end, sizes go down, and the last live numbers are written
     quiet: float = 30.0
 
 
@@ -90,12 +91,15 @@ class _Fleet:
     async def measure(self, url: str, how: Run) -> Json:
         self._load.fill()
         populate = await self._populate(url)
+        _say(f"{len(self._load.queues)} integrations steady after {populate:.0f} s; busy for {self._windows.busy:g} s")
         async with self._recorder.watching(self._kube, {"Deployment": self._deployments}):
             await wait_for_quiet(how.quiet_load, how.patience_seconds)
             busy = await self._busy()
             self._load.calm()
+            _say(f"quiet for {self._windows.rest + self._windows.quiet:g} s")
             await asyncio.sleep(self._windows.rest)
             quiet = await window(self._process, self._cluster.audit_log, self._windows.quiet)
+            _say("restart")
             restart = await self._restart()
         return {
             "integrations": len(self._load.queues),
@@ -136,11 +140,13 @@ class _Fleet:
 
     async def _busy(self) -> Json:
         self._recorder.clear()
+        before = await asyncio.to_thread(self._process.metrics)
         cost = asyncio.create_task(window(self._process, self._cluster.audit_log, self._windows.busy))
         bursts = await self._load.run(self._windows.busy, at_rest=self._has_one_worker)
         found = await cost
+        means = where_time_goes(before, await asyncio.to_thread(self._process.metrics))
         lags = await self._lags(bursts, within=ANSWER_WITHIN)
-        return {**found, "bursts": len(bursts), "lags_s": lags}
+        return {**found, "bursts": len(bursts), "means_ms": means, "lags_s": lags}
 
     async def _restart(self) -> Json:
         """Sizes that are wrong when the operator comes back: of one in ten, whose queues grew while it was away."""
@@ -187,6 +193,10 @@ class _Fleet:
     def _has_one_worker(self, number: int) -> bool:
         live = self._recorder.get("Deployment", _name(number))
         return live is not None and live["spec"]["replicas"] == 1
+
+
+def _say(what: str) -> None:
+    print(f"bench: {what}", file=sys.stderr, flush=True)
 
 
 def _name(number: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cost import count_requests
+from bench.cost import count_requests, where_time_goes
 from bench.figures import percentile, summary
 from bench.records import RESULTS, Series, Writer, read
 from bench.report import PAGE, Aim, page, section
@@ -102,6 +102,27 @@ def test_only_the_operators_finished_requests_are_counted() -> None:
         line("kube-scheduler/v1", "list", "pods"),
     ]
     assert count_requests(lines) == {"lease": 1, "list pods": 1, "watch": 1}
+
+
+def test_mean_times_are_of_what_happened_in_between() -> None:
+    def text(waits: float, looks: int, patches: int) -> str:
+        return "\n".join(
+            [
+                "# TYPE workqueue_queue_duration_seconds histogram",
+                f'workqueue_queue_duration_seconds_bucket{{name="crmintegration",le="+Inf"}} {looks}',
+                f'workqueue_queue_duration_seconds_sum{{name="crmintegration"}} {waits}',
+                f'workqueue_queue_duration_seconds_count{{name="crmintegration"}} {looks}',
+                "# TYPE rest_client_request_duration_seconds histogram",
+                f'rest_client_request_duration_seconds_sum{{verb="PATCH",host="h"}} {patches / 100}',
+                f'rest_client_request_duration_seconds_count{{verb="PATCH",host="h"}} {patches}',
+                'rest_client_request_duration_seconds_sum{verb="GET",host="h"} 5',
+                'rest_client_request_duration_seconds_count{verb="GET",host="h"} 5',
+                "",
+            ]
+        )
+
+    found = where_time_goes(text(1, 10, 100), text(1.5, 20, 300))
+    assert found == {"request PATCH": [10.0, 200], "wait for a worker": [50.0, 10]}
 
 
 def test_raw_data_is_read_back_as_it_was_written(tmp_path: Path) -> None:

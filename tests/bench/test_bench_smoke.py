@@ -53,6 +53,7 @@ def test_many_measures_busy_quiet_and_a_restart(api_cluster: Cluster, tmp_path: 
     assert len(run["busy"]["lags_s"]) == run["busy"]["bursts"] >= 1
     assert all(0 < lag < 60 for lag in run["busy"]["lags_s"])
     assert run["busy"]["requests"]["patch deployments"] >= 1, "the audit log was read"
+    assert all(run["busy"]["means_ms"][what][1] > 0 for what in ("wait for a worker", "look", "request PATCH"))
     assert run["quiet"]["cpu_s_per_min"] >= 0
     assert run["restart"]["changed"] == len(run["restart"]["sizes_s"]) == 1
     assert run["restart"]["ready_s"] > 0

@@ -55,6 +55,19 @@ async def test_the_first_makes_the_lease_and_leads(api: Kube, namespace: str) ->
     assert lease["spec"]["holderIdentity"] == "one"
 
 
+async def test_a_renewal_that_was_cut_off_and_arrived_does_not_keep_the_lease(api: Kube, namespace: str) -> None:
+    one, two = Candidate(api, namespace, "one"), Candidate(api, namespace, "two")
+    await one.acquire()
+    lease = await api.get(LEASES, namespace, NAME)
+    assert lease is not None
+    await api.update(
+        LEASES, namespace, NAME, {**lease, "spec": {**lease["spec"], "renewTime": "2026-01-01T00:00:00.000001Z"}}
+    )
+    await one.release()
+    await asyncio.wait_for(two.acquire(), 1.5)
+    assert two.held
+
+
 async def test_who_waits_leads_soon_after_a_clean_stop_in_a_new_epoch(api: Kube, namespace: str) -> None:
     one, two = Candidate(api, namespace, "one"), Candidate(api, namespace, "two")
     await one.acquire()

@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dev.cluster import Cluster
 from dev.operator import OperatorProcess
+from tests.cluster.audit import AuditLog
 from tests.cluster.identity import Identity
 from tests.cluster.kube import collection
 from tests.cluster.scene import (
@@ -188,6 +190,55 @@ async def test_a_pause_survives_a_crash(mortal: OperatorProcess, scene: Scene) -
         await scene.deployment_until(replicas(2))
         resumed = await scene.until(is_stable)
         assert decisions(resumed).count("Pausing") == decisions(resumed).count("Resumed") == 1
+
+
+def shows_work_and_workers(obj: Json) -> bool:
+    status = obj["status"]
+    return bool(status["queue"]["waiting"] == 15 and status["workers"]["ready"] == 2)
+
+
+async def test_a_restart_writes_no_status_that_nothing_has_changed(
+    api_cluster: Cluster, mortal: OperatorProcess, operator_identity: Identity, scene: Scene
+) -> None:
+    """The queue is read before anything is said of it, so "not read yet" is never written over what was known."""
+    names = [f"steady-{number}" for number in range(10)]
+    for name in names:
+        scene.enqueue(15, name)
+    with mortal:
+        await asyncio.gather(*(scene.settled(name) for name in names))
+        await asyncio.gather(*(scene.until(shows_work_and_workers, name, within=30) for name in names))
+        mortal.kill()
+        before = {name: (await scene.get(name))["status"] for name in names}
+        audit = AuditLog.from_now(api_cluster, operator_identity.user)
+        await asyncio.to_thread(mortal.start)
+        # Each Deployment is applied once more after a start, in the pass that would have written a status.
+        applied: set[str] = set()
+        async with asyncio.timeout(30):
+            while applied < set(names):
+                await asyncio.sleep(0.2)
+                applied = {seen.name for seen in audit.requests() if seen.writes and seen.resource == "deployments"}
+        # Not a wait for something: that nothing is written in this time is what is tested.
+        await asyncio.sleep(3)
+    assert [r for r in audit.requests() if r.resource == "crmintegrations/status"] == []
+    assert {name: (await scene.get(name))["status"] for name in names} == before
+
+
+async def test_a_queue_that_is_not_read_at_a_start_holds_nobody_up_for_long(
+    mortal: OperatorProcess, scene: Scene, redis_server: RedisServer
+) -> None:
+    with mortal:
+        await scene.settled()
+        await scene.deployment_until(replicas(2))
+        mortal.kill()
+        redis_server.freeze()
+        try:
+            await asyncio.to_thread(mortal.start)
+            lost = await scene.until(lambda obj: cond(obj, "QueueReachable").get("status") == "False")
+            await scene.change(scaling={"minReplicas": 4})
+            await scene.deployment_until(replicas(4))
+        finally:
+            redis_server.thaw()
+    assert cond(lost, "QueueReachable")["reason"] == "Timeout"
 
 
 async def test_what_users_did_while_no_operator_ran_is_done_at_its_start(mortal: OperatorProcess, scene: Scene) -> None:

@@ -148,6 +148,11 @@ async def test_a_gauge_guard_gets_the_value_before(redis_server: RedisServer, sh
         assert len(desk.changes.keys) == before + 1, "the second breach in a row is news to the guard"
         await desk.reading()
         assert len(desk.changes.keys) == before + 1, "the third is not"
+        shop.broker.client.rpop("test:sync")
+        await desk.reading()
+        assert len(desk.changes.keys) == before + 2, "less is news"
+        await desk.reading()
+        assert len(desk.changes.keys) == before + 2, "twice not above the limit is none"
 
 
 async def test_reading_writes_nothing_and_never_lists_keys(redis_server: RedisServer, shop: Shop) -> None:

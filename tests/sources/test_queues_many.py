@@ -1,6 +1,7 @@
 """What many integrations on one broker cost: commands, but no round trips; and whoever is new costs only its own."""
 
 import asyncio
+import time
 from collections.abc import Collection
 from typing import Any
 
@@ -178,3 +179,27 @@ async def test_a_large_answer_does_not_keep_our_own_loop(redis_server: RedisServ
     await asyncio.gather(beside, return_exceptions=True)
     await link.close()
     assert turns > 20, "12,000 answers are not read in one go"
+
+
+async def test_a_busy_operator_does_not_take_its_own_slowness_for_the_brokers(redis_server: RedisServer) -> None:
+    queues = fill(redis_server, [f"q{n}" for n in range(2000)])
+    address = address_of(a_source(redis_server), namespace="crm", policy=LOCAL)
+    assert isinstance(address, BrokerAddress)
+    reader, link = DramatiqReader(now), Counted(address, policy=LOCAL, timeout_seconds=0.5)
+    worked = 0.0
+
+    async def others() -> None:
+        nonlocal worked
+        while True:
+            began = time.process_time()
+            while time.process_time() - began < 0.03:
+                pass
+            worked += 0.03
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    assert len(await reader.read(link, queues)) == 2000
+    beside.cancel()
+    await asyncio.gather(beside, return_exceptions=True)
+    await link.close()
+    assert worked > 2 * 0.5, "it took longer than a broker may be silent"

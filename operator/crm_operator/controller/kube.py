@@ -33,8 +33,9 @@ Trim = Callable[[Object], Object]
 RequestObserver = Callable[[str, str, str, float], None]
 
 TIMEOUT = timedelta(seconds=10)
-#: Objects in one answer of a list: bounds the size of an answer, not of the list.
-PAGE = 500
+#: Objects in one answer of a list: bounds the size of an answer, not of the list. An answer is held in full, and the
+#: memory for it is not given back: a thousand large objects in pages of 500 left 80 MiB more than in pages of 100.
+PAGE = 100
 #: A token file or a kubeconfig's token is read again after this; kubelet replaces tokens many minutes before they end.
 CREDENTIALS_FOR = timedelta(minutes=1)
 

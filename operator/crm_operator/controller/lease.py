@@ -120,8 +120,13 @@ class Lease:
             return
         record = self._record(acquired=False) | {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._put(record)
-        except KubeError as error:
+            try:
+                await self._put(record)
+            except Conflict:
+                # As a rule our own renewal, cut off by the stop and yet arrived.
+                await self._check_holder()
+                await self._put(record)
+        except (KubeError, LeaseLost) as error:
             log.warning("Could not release the lease; it will expire", extra={"reason": str(error)})
         self._mine = None
         self._observe(False)

@@ -12,6 +12,7 @@ from crm_operator.controller.apply import Applier
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import CRMINTEGRATIONS, Conflict, Kube, NotFound, Object, Refused
 from crm_operator.controller.observe import Observer
+from crm_operator.controller.pace import Pace
 from crm_operator.controller.pauses import PauseReconciler
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.telemetry import Telemetry
@@ -20,7 +21,7 @@ from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
 from crm_operator.domain.key import Key
 from crm_operator.domain.plan import Plan
-from crm_operator.domain.world import QueueReading, Unknown, World
+from crm_operator.domain.world import STARTING, QueueReading, QueueView, Unknown, World
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ REFUSED_DELAY = timedelta(seconds=10)
 #: While a broker cannot be read, or a template not be checked, the cause may be something that we do not watch: a
 #: Secret, somebody else's Deployment.
 UNREAD_DELAY = timedelta(seconds=10)
+#: A look waits so long for an integration's first reading before it decides without: the hub's interval and timeout.
+FIRST_READING = timedelta(seconds=2)
 
 
 class Reconciler:
@@ -62,6 +65,8 @@ class Reconciler:
         self._clock = clock
         self._uids: dict[Key, str] = {}
         self._refused: dict[Key, Unknown] = {}
+        self._first_looks: dict[Key, datetime] = {}
+        self._pace = Pace()
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Look at one integration; the time after which to look again.
@@ -79,14 +84,28 @@ class Reconciler:
         except ValidationError as error:
             await self._say_invalid(key, integration, status, error)
             return None
+        if (wait := self._first_reading(key, await self._observer.watch_queue(key, spec))) is not None:
+            return wait
         world = await self._observer.observe(key, integration, spec, status, self._refused.get(key))
         plan = decide(world)
         self._observer.decided(key, world, plan)
         return await self._carry_out(key, integration, world, plan)
 
+    def _first_reading(self, key: Key, queue: QueueView) -> timedelta | None:
+        """How long to wait for the first reading; None: it is there, or was waited for.
+
+        It is there within a tenth of a second, as a rule. Deciding without it would say after each restart, of each
+        integration, that its queue is not read yet, and a moment later that it is.
+        """
+        now = self._clock()
+        left = self._first_looks.setdefault(key, now) + FIRST_READING - now
+        if isinstance(queue.latest, QueueReading) or queue.latest.reason != STARTING or left <= timedelta(0):
+            return None
+        return left
+
     async def _carry_out(self, key: Key, integration: Object, world: World, plan: Plan) -> timedelta | None:
         try:
-            await self._applier.apply(integration, world, plan)
+            wait = await self._apply(key, integration, world, plan)
         except (Conflict, NotFound) as error:
             log.info("The world changed during a write", extra={"integration": str(key), "reason": str(error)})
             return CONFLICT_DELAY
@@ -99,12 +118,23 @@ class Reconciler:
         if plan.status.sync != world.status.sync:
             for pause in self._pauses.concerned(key):
                 self._enqueue_pause(pause)
-        times = [time for time in (plan.requeue_after,) if time is not None]
+        times = [time for time in (plan.requeue_after, wait) if time is not None]
         if self._refused.pop(key, None) is not None:
             times.append(CONFLICT_DELAY)  # say that it is over
         if not isinstance(reading, QueueReading) or isinstance(world.template, Unknown):
             times.append(UNREAD_DELAY)
         return min(times, default=None)
+
+    async def _apply(self, key: Key, integration: Object, world: World, plan: Plan) -> timedelta | None:
+        """None when the plan is carried out; else it can wait, and has to for so long."""
+        if not plan.can_wait:
+            await self._applier.apply(integration, world, plan)
+            return None
+        wait = self._pace.wait(key, world.now)
+        if wait is None:
+            with self._pace.writing(key):
+                await self._applier.apply(integration, world, plan)
+        return wait
 
     async def _say_invalid(
         self, key: Key, integration: Object, status: CrmIntegrationStatus, error: ValidationError
@@ -139,6 +169,8 @@ class Reconciler:
         self._templates.forget(uid)
         self._observer.forget(key)
         self._refused.pop(key, None)
+        self._first_looks.pop(key, None)
+        self._pace.forget(key)
         self._telemetry.forget(key)
         for pause in self._pauses.concerned(key):
             self._enqueue_pause(pause)

@@ -45,6 +45,7 @@ from crm_operator.domain.world import (
     OwnPause,
     Pause,
     QueueReading,
+    QueueView,
     Shrink,
     Template,
     Unknown,
@@ -82,6 +83,8 @@ class Observer:
         self._clock = clock
         self._loads: dict[Key, LoadMemory] = {}
         self._held: dict[Key, datetime] = {}  # since when a Deployment is to shrink and is held
+        #: What makes an intent (all else follows from the template of that revision), and its fingerprint.
+        self._fingerprints: dict[tuple[Key, Role], tuple[tuple[str, str, bool], str]] = {}
 
     async def observe(
         self,
@@ -98,7 +101,6 @@ class Observer:
         target, image = revision_of(template), worker_image(template)
         known = await self._known(integration, status, target, now)
         verdict = None if target in known else await self._templates.verdict(integration, target, template, now)
-        await self._watch_queue(key, spec)
         shrink = self._shrink(key)
         closely = is_choosing(shrink, now) or is_finding(status.guards, now)
         await self._metrics.watch(key, spec, status, closely=closely)
@@ -177,6 +179,8 @@ class Observer:
         self._loads.pop(key, None)
         self._held.pop(key, None)
         self._costs.forget(key)
+        for role in ROLES:
+            self._fingerprints.pop((key, role), None)
 
     async def _known(
         self, integration: Object, status: CrmIntegrationStatus, target: str, now: datetime
@@ -205,18 +209,25 @@ class Observer:
         worker: str | None = None
         # Without the template there is nothing to compare with, or to put right.
         intact = workloads.labels_right(live, key, role)
+        applied = not intact or self._ledger.knows(key, role, live)
         if template is not None:
             worker = worker_container(template)
-            intent = deployment(
-                integration,
-                role=role,
-                revision=revision,
-                template=template,
-                urgent=role == "stable" and is_urgent(live),
-            )
-            intact = intact and self._ledger.intact(key, role, live, fingerprint(intent))
+            wanted = self._fingerprint(key, integration, role=role, revision=revision, template=template, live=live)
+            intact = intact and self._ledger.intact(key, role, live, wanted)
         pods = workloads.pods_of(self._cache, key, role)
-        return workloads.workload(live, pods, role=role, intact=intact, worker=worker)
+        return workloads.workload(live, pods, role=role, intact=intact, applied=applied, worker=worker)
+
+    def _fingerprint(
+        self, key: Key, integration: Object, *, role: Role, revision: str, template: Template, live: Object
+    ) -> str:
+        """Of the intent for a Deployment as it is; made once for all looks, as it costs as much as one of them."""
+        urgent = role == "stable" and is_urgent(live)
+        of = (integration["metadata"]["uid"], revision, urgent)
+        held = self._fingerprints.get((key, role))
+        if held is None or held[0] != of:
+            intent = deployment(integration, role=role, revision=revision, template=template, urgent=urgent)
+            held = self._fingerprints[key, role] = (of, fingerprint(intent))
+        return held[1]
 
     def _scaled_by(self, key: Key) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -226,8 +237,10 @@ class Observer:
                 found[role] = _scaler(scaler)
         return found
 
-    async def _watch_queue(self, key: Key, spec: CrmIntegrationSpec) -> None:
+    async def watch_queue(self, key: Key, spec: CrmIntegrationSpec) -> QueueView:
+        """Have the queue of `spec` read from now on; what is known of it. To be called before each `observe`."""
         self._queues.watch(key, await self._queue_source(key, spec))
+        return self._queues.view(key)
 
     async def _queue_source(self, key: Key, spec: CrmIntegrationSpec) -> QueueSource | Unknown:
         queue = spec.queue

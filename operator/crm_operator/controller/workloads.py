@@ -49,6 +49,11 @@ class Ledger:
         metadata = live["metadata"]
         return self._applied.get((key, role)) == Applied(metadata["uid"], int(metadata["generation"]), fingerprint)
 
+    def knows(self, key: Key, role: Role, live: Object) -> bool:
+        """Whether this process has applied the live Deployment before."""
+        was = self._applied.get((key, role))
+        return was is not None and was.uid == live["metadata"]["uid"]
+
     def forget(self, key: Key) -> None:
         self._applied.pop((key, "stable"), None)
         self._applied.pop((key, "canary"), None)
@@ -79,7 +84,9 @@ def revision_of(live: Object) -> str:
     return str(template.get(LABEL_REVISION, ""))
 
 
-def workload(live: Object, pods: list[Object], *, role: Role, intact: bool, worker: str | None) -> Workload:
+def workload(
+    live: Object, pods: list[Object], *, role: Role, intact: bool, applied: bool, worker: str | None
+) -> Workload:
     """The domain's view of a Deployment and its pods."""
     status = live.get("status") or {}
     return Workload(
@@ -91,6 +98,7 @@ def workload(live: Object, pods: list[Object], *, role: Role, intact: bool, work
         total=int(status.get("replicas") or 0),
         observed=int(status.get("observedGeneration") or 0) >= int(live["metadata"]["generation"]),
         intact=intact,
+        applied=applied,
         urgent_strategy=role == "stable" and is_urgent(live),
         pods_refused=_pods_refused(status),
         pods=tuple(pod(item, role=role, worker=worker) for item in pods),

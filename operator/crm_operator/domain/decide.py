@@ -54,7 +54,8 @@ def decide(world: World) -> Plan:
     )
     if observing.is_on(world):
         found = observing.unwritten(found)
-    noticed = _noticed(world, report.status_of(found, ()))
+    draft = report.status_of(found)
+    noticed = _noticed(world, draft)
     decisions = [
         *sync.decisions,
         *noticed,
@@ -64,9 +65,9 @@ def decide(world: World) -> Plan:
     ]
     if observing.is_on(world):
         decisions = list(observing.told(world, decisions))
-    status = report.status_of(found, decisions)
+    status = report.with_decisions(draft, decisions)
     why = report.worth_writing(world.status, status, world.now)
-    written = [] if why is None else [WriteStatus(status=status, why=why)]
+    written = [] if why is None else [WriteStatus(status=status, can_wait=why == report.LIVE_NUMBERS, why=why)]
     # A bad version or a pause waits for nothing, and what is only observed does not shrink.
     hurry = sync.paused or move.rollout.phase is RolloutPhase.ROLLING_BACK or observing.is_on(world)
     holds = {} if hurry else dict(holds_of(world, allocation))

@@ -21,14 +21,14 @@ from crm_operator.api.v1alpha1 import (
 )
 from crm_operator.domain import conflict, grace, scale_in
 from crm_operator.domain.allocation import Allocation
-from crm_operator.domain.conditions import set_condition
+from crm_operator.domain.conditions import set_condition, transition_time
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.pause import Sync, reasons
 from crm_operator.domain.respond import Response, how_to_lift
 from crm_operator.domain.rollout import Move, blocked, verbs
 from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.scaling import Size
-from crm_operator.domain.world import OwnPause, TemplateRefused, Unknown, Workload, World
+from crm_operator.domain.world import STARTING, OwnPause, TemplateRefused, Unknown, Workload, World
 
 _Status = Literal["True", "False", "Unknown"]
 _MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
@@ -87,7 +87,7 @@ def conditions(found: Findings, *, instead: Mapping[str, Says] | None = None) ->
                 type=type_,
                 status=says.status,
                 observed_generation=found.world.generation,
-                last_transition_time=found.world.now,
+                last_transition_time=transition_time(result, type_, says.status, found.world.now),
                 reason=says.reason,
                 message=says.message[:1000],
             ),
@@ -222,7 +222,7 @@ def stalled_by(bad: Says | None) -> Says | None:
 def queue_reachable(found: Findings) -> Says:
     match found.world.queue.latest:
         case Unknown(why, reason):
-            return Says("Unknown" if reason == "Starting" else "False", reason, why)
+            return Says("Unknown" if reason == STARTING else "False", reason, why)
         case reading:
             message = f"{len(found.world.spec.queue.names)} queue(s) read; {reading.backlog} jobs to do"
             if reading.orphaned:

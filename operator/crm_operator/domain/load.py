@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 from crm_operator.domain.arrivals import Arrivals
 from crm_operator.domain.drain_law import busy, drain_target
 from crm_operator.domain.job_duration import job_duration
-from crm_operator.domain.scaling import LATE, demand
+from crm_operator.domain.scaling import LATE, demand, whole
 from crm_operator.domain.series import PeakWindow
 from crm_operator.domain.world import Load, QueueReading, World
 
-#: While the rate still moves although the readings do not, look again after this time.
-_UNSETTLED = timedelta(seconds=1)
+_SECOND = timedelta(seconds=1)
+#: Seconds that are looked ahead while the rate still moves although the readings do not.
+_AHEAD = 5
 
 
 class LoadMemory:
@@ -41,13 +42,33 @@ class LoadMemory:
         self._peak.record(demand(world, reading, rate=rate).workers, now, window=window)
         falls_at = self._peak.falls_at
         times = [None if falls_at is None else falls_at + window, *_grows_late(world, reading)]
-        if not self._arrivals.settled(job=job, now=now):
-            times.append(now + _UNSETTLED)
+        times.append(self._moves_at(world, reading, job=job, now=now))
         return Load(
             arrival_rate=rate,
             peak=self._peak.peak,
             look_again=min((time for time in times if time is not None and time > world.now), default=None),
         )
+
+    def _moves_at(self, world: World, reading: QueueReading, *, job: timedelta, now: datetime) -> datetime | None:
+        """When to look again because the rate moves although the readings do not; None: it does not.
+
+        To look ahead is cheap, and to look is not: so the next time is when the needed workers change in number, to the
+        second, or the end of what was looked ahead.
+        """
+        if world.spec.scaling.backlog_per_replica is not None:
+            return None  # no size depends on the rate
+
+        def needed(at: datetime) -> int:
+            return whole(demand(world, reading, rate=self._arrivals.rate(job=job, now=at)).workers)
+
+        at, present = now, needed(now)
+        for _ in range(_AHEAD):
+            if self._arrivals.settled(job=job, now=at):
+                return None
+            at += _SECOND
+            if needed(at) != present:
+                break
+        return at
 
 
 def _grows_late(world: World, reading: QueueReading) -> list[datetime]:
@@ -55,4 +76,4 @@ def _grows_late(world: World, reading: QueueReading) -> list[datetime]:
     if world.spec.scaling.backlog_per_replica is not None or reading.oldest_age is None:
         return []
     since = reading.at - reading.oldest_age
-    return [since + share * drain_target(world.spec) + _UNSETTLED for share in (LATE, 1.0)]
+    return [since + share * drain_target(world.spec) + _SECOND for share in (LATE, 1.0)]

@@ -28,6 +28,8 @@ class ApplyTemplate:
     revision: str
     replicas: int  # of a new Deployment; an existing one keeps its size, which SetReplicas owns
     urgent: bool  # let every old pod go at once instead of a normal rolling update
+    #: Only to be sure, after a restart: nothing seen asks for it.
+    can_wait: bool = False
     why: str
 
 
@@ -64,6 +66,8 @@ class WriteStatus:
     """Store this status. In the plan only when it is worth a write."""
 
     status: CrmIntegrationStatus
+    #: Nothing was decided, only live numbers moved: it may be written later.
+    can_wait: bool = False
     why: str
 
 
@@ -116,3 +120,10 @@ class Plan:
     holds: bool = False
     #: The status as of now, also when it is not worth a write: for explain and metrics.
     status: CrmIntegrationStatus = field(default_factory=CrmIntegrationStatus)
+
+    @property
+    def can_wait(self) -> bool:
+        """There is something to do, and none of it is urgent."""
+        return bool(self.actions) and all(
+            isinstance(a, WriteStatus | ApplyTemplate) and a.can_wait for a in self.actions
+        )

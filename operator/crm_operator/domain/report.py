@@ -5,7 +5,7 @@ written at most every 15 s, and only when they changed enough to matter: the ope
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,19 +16,25 @@ from crm_operator.domain.job_duration import job_duration
 from crm_operator.domain.rollout import verbs
 from crm_operator.domain.world import QueueReading
 
+#: Why a status is written that holds no decision.
+LIVE_NUMBERS = "live numbers"
 LIVE_INTERVAL = timedelta(seconds=15)
 #: A number matters when it moved by this share of the larger one; from and to zero always.
 ENOUGH = 0.1
+#: Two statuses tell of the same oldest job when their times for it differ by no more: ages are whole seconds, and of
+#: the reading before the status.
+AGE_SLACK = timedelta(seconds=3)
 MAX_DECISIONS = 10
 #: Of them in a row about scaling.
 MAX_SCALED = 3
 _SIZES = ("Scaled", observing.WOULD["Scaled"])
 
-_DIGITS = re.compile(r"[0-9][0-9.:]*")
+#: Numbers, and durations as `api.duration` writes them: 59s and 1m1s are one text.
+_DIGITS = re.compile(r"(?:[0-9][0-9.:]*(?:(?:ms|[hms])\b|(?:ms|[hms])(?=[0-9]))?)+")
 
 
-def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationStatus:
-    """The status as of now."""
+def status_of(found: Findings) -> CrmIntegrationStatus:
+    """The status as of now, with the decisions of before."""
     world = found.world
     ready = sum(workload.ready for workload in (world.stable, world.canary) if workload is not None)
     allocation = found.allocation
@@ -50,7 +56,7 @@ def status_of(found: Findings, decisions: Iterable[Decision]) -> CrmIntegrationS
         verbs=verbs.merged(world.status.verbs, found.move.verbs),
         sync=found.sync.status,
         automatic_pause=found.response.pause,
-        decisions=_append(world.status.decisions, decisions),
+        decisions=world.status.decisions,
         conditions=voice.conditions(found),
     )
 
@@ -81,6 +87,11 @@ def _scaling(found: Findings) -> ScalingStatus:
     )
 
 
+def with_decisions(status: CrmIntegrationStatus, new: Sequence[Decision]) -> CrmIntegrationStatus:
+    """`status` with what has just been decided."""
+    return status.model_copy(update={"decisions": _append(status.decisions, new)}) if new else status
+
+
 def _append(before: list[Decision], new: Iterable[Decision]) -> list[Decision]:
     """The last decisions. Scaling in a row is kept short, so that it does not push a rollback out of sight."""
     result = list(before)
@@ -100,7 +111,7 @@ def worth_writing(old: CrmIntegrationStatus, new: CrmIntegrationStatus, now: dat
     if _skeleton(old) != _skeleton(new):
         return "decision"
     if live_due(old, now) <= now and _numbers_matter(old, new):
-        return "live numbers"
+        return LIVE_NUMBERS
     return None
 
 
@@ -137,10 +148,25 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
 
 
 def _numbers_matter(old: CrmIntegrationStatus, new: CrmIntegrationStatus) -> bool:
-    if _sentences(old) != _sentences(new):
+    if not _same_sentences(_sentences(old), _sentences(new)):
         return True
     mine, theirs = _numbers(old), _numbers(new)
-    return any(_moved(mine.get(name), value) for name, value in theirs.items())
+    return _grew_older(old.queue, new.queue) or any(_moved(mine.get(name), value) for name, value in theirs.items())
+
+
+def _grew_older(old: QueueStatus | None, new: QueueStatus | None) -> bool:
+    """The oldest job's wait moved, and not only by the time that passed: the old status tells that as well."""
+    if old is None or new is None:
+        return new is not None
+    if not _moved(old.oldest_age_seconds or 0, new.oldest_age_seconds or 0):
+        return False
+    before, now = _oldest_since(old), _oldest_since(new)
+    return before is None or now is None or abs(now - before) > AGE_SLACK
+
+
+def _oldest_since(queue: QueueStatus) -> datetime | None:
+    age = queue.oldest_age_seconds
+    return None if age is None else queue.observed_time - timedelta(seconds=age)
 
 
 def _numbers(status: CrmIntegrationStatus) -> dict[str, float]:
@@ -148,7 +174,6 @@ def _numbers(status: CrmIntegrationStatus) -> dict[str, float]:
     if status.queue is not None:
         for name in ("waiting", "running", "delayed", "dead"):
             numbers[name] = getattr(status.queue, name)
-        numbers["age"] = status.queue.oldest_age_seconds or 0
     if status.workers is not None:
         numbers["ready"] = status.workers.ready
     if status.scaling is not None:
@@ -166,8 +191,16 @@ def _moved(old: float | None, new: float) -> bool:
     return old != new and (old == 0 or new == 0 or abs(old - new) >= ENOUGH * max(abs(old), abs(new)))
 
 
-def _sentences(status: CrmIntegrationStatus) -> list[str | None]:
-    """All texts without their numbers."""
+def _same_sentences(old: Sequence[str], new: Sequence[str]) -> bool:
+    """Whether they say the same but for numbers and durations."""
+    return len(old) == len(new) and all(
+        mine == theirs or _DIGITS.sub("#", mine) == _DIGITS.sub("#", theirs)
+        for mine, theirs in zip(old, new, strict=True)
+    )
+
+
+def _sentences(status: CrmIntegrationStatus) -> list[str]:
+    """All texts, in an order of their own; one that is not there is empty."""
     texts = [status.message, None if status.rollout is None else status.rollout.reason]
     texts += [condition.message for condition in status.conditions] + [guard.message for guard in status.guards]
-    return [None if text is None else _DIGITS.sub("#", text) for text in texts]
+    return [text or "" for text in texts]

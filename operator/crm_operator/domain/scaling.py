@@ -80,9 +80,9 @@ def size(world: World) -> Size:
 def _from_reading(world: World, reading: QueueReading, held: int) -> Size:
     spec, view = world.spec, world.queue
     asked = demand(world, reading, rate=world.load.arrival_rate or 0.0)
-    now = _whole(asked.workers)
+    now = whole(asked.workers)
     lasting = max(asked.workers, world.load.peak or 0.0)
-    need = _whole(lasting)
+    need = whole(lasting)
     covered = view.good_since is not None and world.now - view.good_since >= spec.scaling.scale_down_after
     if not covered or _too_small_a_step(spec, held, lasting, asked.cap):
         need = max(need, held)
@@ -103,10 +103,10 @@ def _told(world: World, reading: QueueReading, asked: Demand, *, need: int, repl
     if waits_longer_than(world, reading, share=1.0) and reading.oldest_age is not None:
         age = int(reading.oldest_age.total_seconds())
         late = f"; the oldest waits for {age} s, longer than drainTarget ({render(drain_target(world.spec))})"
-    if limit is not None and _whole(asked.need) > limit.workers and limit.workers <= scaling.max_replicas:
+    if limit is not None and whole(asked.need) > limit.workers and limit.workers <= scaling.max_replicas:
         remedy = "; one worker alone may exceed it, lower workers.concurrency" if limit.exceeded_by_one else ""
         return "RateLimited", (
-            f"{jobs} need {_whole(asked.need)} workers; scaling.rateLimit ({limit.why}) feeds {limit.workers}, so more "
+            f"{jobs} need {whole(asked.need)} workers; scaling.rateLimit ({limit.why}) feeds {limit.workers}, so more "
             f"would only be refused; raise it if the provider allows more{remedy}{late}"
         )
     if need > scaling.max_replicas:
@@ -116,19 +116,19 @@ def _told(world: World, reading: QueueReading, asked: Demand, *, need: int, repl
     return "AtTarget", f"{jobs}, {replicas} workers"
 
 
-def _whole(workers: float) -> int:
+def whole(workers: float) -> int:
     """Rounded up; what is a rounding error of floating point above a whole number is that number."""
     return math.ceil(round(workers, 6))
 
 
 def _too_small_a_step(spec: CrmIntegrationSpec, held: int, need: float, limit: Cap | None) -> bool:
-    if need <= 0 or _whole(need) >= held or (limit is not None and held > limit.workers):
+    if need <= 0 or whole(need) >= held or (limit is not None and held > limit.workers):
         return False
     if held > DEADBAND_ABOVE:
-        return held - _whole(need) < DEADBAND * held
+        return held - whole(need) < DEADBAND * held
     # backlogPerReplica is a number that somebody chose; chance is no part of it.
     spare = SPARE if spec.scaling.backlog_per_replica is None else 0.0
-    return _whole(need + spare) >= held
+    return whole(need + spare) >= held
 
 
 def _bound(replicas: int, spec: CrmIntegrationSpec) -> int:

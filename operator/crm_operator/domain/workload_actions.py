@@ -1,7 +1,9 @@
 """From what both Deployments should be to the actions that make them so. Called by `decide` on every pass."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+from crm_operator.api.v1alpha1 import RolloutPhase
 from crm_operator.domain import scale_in
 from crm_operator.domain.allocation import Allocation, Wanted
 from crm_operator.domain.plan import Action, ApplyTemplate, DeleteWorkload, Role, SetDeletionCosts, SetReplicas
@@ -34,6 +36,8 @@ def workload_actions(world: World, allocation: Allocation, holds: Mapping[Role, 
 
     So nothing grows either while a Deployment is held that should shrink.
     """
+    rollout = world.status.rollout
+    settled = rollout is not None and rollout.phase is RolloutPhase.STABLE
     for role, large, target in _shrinking(world, allocation):
         if role not in holds:
             yield SetReplicas(role=role, replicas=target, was=large.replicas, stops_damage=True, why=why)
@@ -49,10 +53,15 @@ def workload_actions(world: World, allocation: Allocation, holds: Mapping[Role, 
                     role=role, revision=want.revision, replicas=want.replicas, urgent=want.urgent, why=why
                 )
             continue
-        if have.revision != want.revision or not have.intact or have.urgent_strategy != want.urgent:
-            yield ApplyTemplate(role=role, revision=want.revision, replicas=want.replicas, urgent=want.urgent, why=why)
+        again = ApplyTemplate(role=role, revision=want.revision, replicas=want.replicas, urgent=want.urgent, why=why)
+        differs = have.revision != want.revision or have.urgent_strategy != want.urgent
+        if differs or (not have.intact and have.applied):
+            yield again
         if have.replicas < want.replicas and not holds:
             yield SetReplicas(role=role, replicas=want.replicas, was=have.replicas, why=why)
+        if not have.intact and not have.applied and not differs:
+            # While a version is on trial, it is judged only when what runs is known to be what was meant.
+            yield replace(again, can_wait=settled, why="after a restart, to be sure")
     canary = world.canary
     if canary is not None and allocation.canary is None and canary.replicas == 0 and not canary.pods:
         yield DeleteWorkload(role="canary", why="no phase needs it, and its last pod is gone")

@@ -11,6 +11,9 @@ from typing import Any
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Guard, Verb
 
+#: The reason of an Unknown that time alone will end: not read yet, or not often enough.
+STARTING = "Starting"
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -94,6 +97,8 @@ class Workload:
     #: The template is as the operator last applied it, and owner and labels are right.
     #: False makes the plan apply it again.
     intact: bool = True
+    #: This process has applied it before. After a restart nobody knows whether it is intact, and likely it is.
+    applied: bool = True
     #: The operator's strategy for a rollback (all old pods at once) is in place.
     urgent_strategy: bool = False
     #: Why the API server does not let it make pods (quota, admission), in its words, shortened.
@@ -221,7 +226,7 @@ class World:
     canary: Workload | None = None  # Deployment NAME-canary
     #: Revisions whose template is stored, or could be read; a rollback can go there.
     known_revisions: frozenset[str] = frozenset()
-    queue: QueueView = QueueView(latest=Unknown("no reading yet", "Starting"))
+    queue: QueueView = QueueView(latest=Unknown("no reading yet", STARTING))
     load: Load = Load()
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by guard name
     jobs_done: Mapping[str, JobsDone | Unknown] = field(default_factory=dict)  # by revision

@@ -1,6 +1,7 @@
 """What scaling remembers between two looks."""
 
 import dataclasses
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given
@@ -8,9 +9,9 @@ from hypothesis import strategies as st
 
 from crm_operator.domain.arrivals import Arrivals
 from crm_operator.domain.load import LoadMemory
-from crm_operator.domain.scaling import size
-from crm_operator.domain.world import Load, World
-from tests.unit.domain.builders import NOW, SECOND, a_queue, a_reading, a_status, a_workload, a_world, an_outage
+from crm_operator.domain.scaling import demand, size, whole
+from crm_operator.domain.world import Load, QueueView, World
+from tests.unit.domain.builders import NOW, SECOND, a_queue, a_reading, a_spec, a_status, a_workload, a_world, an_outage
 
 
 def look(memory: LoadMemory, second: int, waiting: int | None, *, good_for: int = 3600, **parts: Any) -> World:
@@ -42,20 +43,58 @@ def test_it_says_when_the_peak_leaves() -> None:
     assert look(memory, 118, 40, stable=a_workload(0)).load.look_again == NOW + 120 * SECOND
 
 
-def test_a_rate_that_still_moves_is_looked_at_again() -> None:
+BY_RATE = a_spec(scaling={"maxReplicas": 20, "scaleDownAfter": "20s", "jobDuration": "1s"})
+
+
+def test_a_rate_that_no_size_depends_on_is_not_looked_at_again() -> None:
     memory = LoadMemory()
     look(memory, 0, 0)
-    reading = a_reading(0, running=20, at=NOW + SECOND)
-    world = look(memory, 0, 0)
-    world = dataclasses.replace(world, queue=dataclasses.replace(world.queue, latest=reading))
-    rates = []
-    for second in range(1, 80):
-        load = memory.notice(dataclasses.replace(world, now=NOW + second * SECOND))
+    assert look(memory, 1, 20).load.look_again is None
+
+
+def busy_from(second: int, threads: int) -> World:
+    """Of a queue whose jobs are worked on at once, looked at `second` after NOW: what runs is all there is."""
+    reading = a_reading(0, running=threads, at=NOW + SECOND)
+    world = a_world(now=NOW + second * SECOND, spec=BY_RATE, stable=a_workload(20))
+    return dataclasses.replace(world, queue=dataclasses.replace(a_queue(0), latest=reading))
+
+
+def test_a_rate_that_still_moves_is_looked_at_again_until_it_stays() -> None:
+    memory = LoadMemory()
+    look(memory, 0, 0, spec=BY_RATE)
+    rates, looks, second = [], [], 1
+    while True:
+        load = memory.notice(busy_from(second, 20))
         rates.append(load.arrival_rate)
+        looks.append(second)
         if load.look_again is None:
             break
-        assert load.look_again == NOW + (second + 1) * SECOND
-    assert (rates[0], rates[-1], second) == (0, 20, 62)
+        second = round((load.look_again - NOW).total_seconds())
+    assert (rates[0], rates[-1]) == (0, 20)
+    assert looks[-1] <= 80, "about the last minute is all that counts"
+    assert len(looks) < 30, "not every second"
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 40)), min_size=1, max_size=8))
+def test_looks_ahead_miss_no_change_of_the_needed_number(steps: list[tuple[int, int]]) -> None:
+    """Whoever looks every second needs what one needs who looks at changes, and when it was told to look again."""
+    eager, lazy = LoadMemory(), LoadMemory()
+    second, due, needed = 0, NOW, 0
+    for lasts, threads in steps:
+        reading = a_reading(0, running=threads, at=NOW + second * SECOND)
+        changed = True
+        for _ in range(lasts + 1):
+            now = NOW + second * SECOND
+            world = dataclasses.replace(busy_from(second, threads), queue=QueueView(latest=reading, good_since=NOW))
+            rate = eager.notice(world).arrival_rate
+            assert rate is not None
+            if changed or now >= due:
+                load = lazy.notice(world)
+                due = load.look_again or NOW + timedelta(days=1)
+                needed = whole(demand(world, reading, rate=load.arrival_rate or 0.0).workers)
+                changed = False
+            assert needed == whole(demand(world, reading, rate=rate).workers)
+            second += 1
 
 
 def test_an_unread_queue_says_nothing_and_a_gap_begins_the_rate_anew() -> None:

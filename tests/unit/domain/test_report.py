@@ -1,10 +1,11 @@
 """Conditions, phase and message, and when a status is worth a write."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Phase, RolloutPhase, SyncState, SyncStatus
 from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
@@ -202,6 +203,42 @@ def test_live_numbers_wait_for_their_turn() -> None:
 
 def test_live_numbers_that_hardly_moved_are_not_written() -> None:
     assert written(steady(), queue=a_queue(95), load=HELD, now=NOW + 60 * SECOND) is None
+
+
+def aged(seconds: float, at: datetime, waiting: int = 50) -> QueueView:
+    """Jobs of which the oldest has waited so long."""
+    reading = a_reading(waiting, at=at, oldest_age=timedelta(seconds=seconds))
+    return QueueView(latest=reading, good_since=NOW - timedelta(hours=1))
+
+
+LATER = NOW + 60 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("queue", "why"),
+    [
+        pytest.param(aged(100, LATER), None, id="the same job, a minute older"),
+        pytest.param(aged(98, LATER), None, id="the same job, seen at another part of a second"),
+        pytest.param(aged(41, LATER), None, id="another job as old as that one was"),
+        pytest.param(aged(60, LATER), "live numbers", id="another job, older than that one was"),
+        pytest.param(aged(5, LATER), "live numbers", id="a younger job"),
+        pytest.param(aged(900, LATER), "live numbers", id="a job that was not seen before"),
+        pytest.param(a_queue(50, now=LATER), "live numbers", id="its age cannot be read any more"),
+    ],
+)
+def test_an_age_that_only_time_moved_is_not_written(queue: QueueView, why: str | None) -> None:
+    before = steady(queue=aged(40, NOW), load=HELD)
+    assert written(before, queue=queue, load=HELD, now=LATER) == why
+
+
+@pytest.mark.parametrize("seconds", [15, 59, 60, 61, 3600, 86400])
+def test_a_sentence_with_another_duration_is_the_same_sentence(seconds: int) -> None:
+    stored = status(steady())
+    one = stored.model_copy(update={"message": "the oldest job waits 45s, 3 of 10 Ready, 2.5 jobs/s"})
+    text = f"the oldest job waits {render(timedelta(seconds=seconds))}, 2 of 10 Ready, 14 jobs/s"
+    assert worth_writing(one, stored.model_copy(update={"message": text}), NOW + 60 * SECOND) is None
+    other = stored.model_copy(update={"message": "the oldest job waits 45s, 3 of 10 Ready, 2.5 s"})
+    assert worth_writing(one, other, NOW + 60 * SECOND) == "live numbers"
 
 
 def test_numbers_that_wait_are_looked_at_again_in_time() -> None:

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.busy_pods import InProgress
 from crm_operator.domain.key import Key
-from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
+from crm_operator.domain.world import STARTING, Evidence, JobsDone, JobTime, Unknown
 from crm_operator.sources.bounded_http import new_client
 from crm_operator.sources.pods.scrape import Scraper
 from crm_operator.sources.pods.source import PodSource
 from crm_operator.sources.pods.watched import WatchedPods
 
-_NOT_WATCHED = Unknown("the pods are not read yet", "Starting")
+_NOT_WATCHED = Unknown("the pods are not read yet", STARTING)
 
 
 class PodHub:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from crm_operator.domain.key import Key
-from crm_operator.domain.world import QueueReading, Unknown
+from crm_operator.domain.world import STARTING, QueueReading, Unknown
 from crm_operator.sources.queues.brokers import Address
 from crm_operator.sources.queues.failure import CLOSED, Failure
 from crm_operator.sources.queues.history import QueueHistory
@@ -162,7 +162,7 @@ class Broker:
                 case Failure() as failure:
                     return self._unknown(watcher, failure)
                 case None:  # the names changed while the answer was on its way
-                    return Unknown("the queue is not read yet", "Starting")
+                    return Unknown("the queue is not read yet", STARTING)
         since = [seen.oldest for seen in counts if seen.waiting]
         known = [time for time in since if time is not None]
         return QueueReading(

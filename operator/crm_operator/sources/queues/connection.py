@@ -70,10 +70,10 @@ class BrokerConnection:
     async def ask_packed(self, request: bytes, count: int) -> list[Any]:
         """As `ask`, for `count` commands that are packed already."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as patience:
                 await self._connect()
                 await self._link.send_packed_command(request, check_health=False)
-                return await self._answers(count)
+                return await self._answers(count, patience)
         except READ_ERRORS as error:
             await self.close()
             failure = failure_of(error)
@@ -84,12 +84,16 @@ class BrokerConnection:
             await self.close()
             raise
 
-    async def _answers(self, count: int) -> list[Any]:
+    async def _answers(self, count: int, patience: asyncio.Timeout) -> list[Any]:
+        """The broker must not be silent for longer than the timeout; how long we take for its answers is our affair."""
+        loop = asyncio.get_running_loop()
         found: list[Any] = []
         for number in range(1, count + 1):
             found.append(await self._answer())
             if number % _TURN == 0:
+                patience.reschedule(None)
                 await asyncio.sleep(0)  # what has arrived is read without a wait, and others wait for their turn
+                patience.reschedule(loop.time() + self._timeout)
         return found
 
     async def _answer(self) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from crm_operator.domain.world import STARTING
 from crm_operator.sources.queues.connection import BrokerConnection, Command
 from crm_operator.sources.queues.failure import GARBLED, Failure
 from crm_operator.sources.queues.layout import QueueId, eta_of
@@ -29,7 +30,7 @@ _AGAIN_SHORT, _AGAIN_LONG, _SHORT = timedelta(seconds=5), timedelta(seconds=15),
 _ENOUGH = 100
 
 #: Delayed jobs whose times were not read yet: how many are due is not known.
-DELAYED_UNREAD = Failure("Starting", "the times of delayed jobs are not read yet; they are within seconds")
+DELAYED_UNREAD = Failure(STARTING, "the times of delayed jobs are not read yet; they are within seconds")
 
 
 @dataclass(slots=True)

@@ -17,8 +17,7 @@ from crm_operator.sources.queues.layout import QueueId
 from crm_operator.sources.queues.orphans import Orphans
 from crm_operator.sources.queues.reader import QueueCounts
 
-#: Queues asked in one exchange, which has the broker's timeout to itself. Redis takes a large request in parts of
-#: 16 KiB and serves others in between.
+#: Queues asked in one exchange. Redis takes a large request in parts of 16 KiB and serves others in between.
 _CHUNK = 2000
 
 

@@ -5,12 +5,13 @@ look as if it had been empty for long, nor as if its dead letters had just appea
 Used by `broker` (writes) and `hub` (reads).
 """
 
+import math
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, QueueMetric, Reduce
 from crm_operator.domain.reductions import not_filled
 from crm_operator.domain.series import CounterSeries, LevelSeries
-from crm_operator.domain.world import Evidence, QueueReading, QueueView, Reading, Unknown
+from crm_operator.domain.world import STARTING, Evidence, QueueReading, QueueView, Reading, Unknown
 
 #: What decides whether a reading differs from the one before. Not the age: it grows with every second.
 Counts = tuple[int, int, int, int, int, int]
@@ -21,9 +22,9 @@ class QueueHistory:
 
     def __init__(self, *, window: timedelta) -> None:
         self._window = window
-        self.latest: QueueReading | Unknown = Unknown("the queue is not read yet", "Starting")
+        self.latest: QueueReading | Unknown = Unknown("the queue is not read yet", STARTING)
         self._asked: dict[QueueMetric, timedelta] = {}  # the longest window of an Increase guard
-        self._asked_last = False
+        self._limits: dict[QueueMetric, float] = {}  # the lowest one of a Last guard
         self._just_changed = False
         self._restart()
 
@@ -38,14 +39,14 @@ class QueueHistory:
         if window > self._window:
             self._restart()
             if isinstance(self.latest, QueueReading):
-                self.latest = Unknown("scaling.scaleDownAfter grew; reading anew", "Starting")
+                self.latest = Unknown("scaling.scaleDownAfter grew; reading anew", STARTING)
         self._window = window
 
     def record(self, reading: QueueReading | Unknown, *, after_gap: bool = False) -> bool:
         """Take the newest reading; says whether it differs from the one before.
 
-        A guard of a level needs two readings above its limit, so with such a guard the reading after a change counts
-        as one too: `previous` differs.
+        A guard of a level needs two readings above its limit, so above one the reading after a change counts as one
+        too: `previous` differs.
         """
         before, self.latest = self.latest, reading
         if after_gap or isinstance(reading, Unknown) or isinstance(before, Unknown):
@@ -60,9 +61,12 @@ class QueueHistory:
         for metric in self._asked:
             self._record_metric(metric, reading)
         changed = isinstance(before, Unknown) or _counts(before) != _counts(reading)
-        settled = self._just_changed and self._asked_last
+        settled = self._just_changed and self._is_above(reading)
         self._just_changed = changed
         return changed or settled
+
+    def _is_above(self, reading: QueueReading) -> bool:
+        return any(_value(metric, reading) > limit for metric, limit in self._limits.items())
 
     def view(self) -> QueueView:
         """For scaling."""
@@ -74,7 +78,8 @@ class QueueHistory:
         """For one guard with metric.from = queue. An Increase is remembered from the first time it is asked for."""
         metric = QueueMetric(guard.metric.name or "")
         if guard.reduce is Reduce.LAST:
-            self._asked_last = True
+            limits = [threshold.above for threshold in (guard.warning, guard.critical) if threshold is not None]
+            self._limits[metric] = min(self._limits.get(metric, math.inf), *limits)
         elif guard.window is not None and guard.window > self._asked.get(metric, timedelta(0)):
             self._ask(metric, guard.window)
         if isinstance(self.latest, Unknown):
@@ -95,7 +100,7 @@ class QueueHistory:
         unfilled = None if filled_at is None else not_filled(metric.value, window, filled_at)
         if isinstance(series, CounterSeries):
             if not series.counts_from(window):
-                return Unknown(f"only one reading of {metric.value} so far", "Starting")
+                return Unknown(f"only one reading of {metric.value} so far", STARTING)
             value = series.increase(window, latest.at)
             return Reading(value, samples=self._readings, at=latest.at, lower_bound=unfilled)
         if unfilled is not None:

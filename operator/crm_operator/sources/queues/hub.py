@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.key import Key
-from crm_operator.domain.world import Evidence, QueueReading, QueueView, Unknown
+from crm_operator.domain.world import STARTING, Evidence, QueueReading, QueueView, Unknown
 from crm_operator.sources.address import AddressPolicy
 from crm_operator.sources.queues.broker import Broker, Watcher
 from crm_operator.sources.queues.brokers import Address, address_of, reader_for
 from crm_operator.sources.queues.history import QueueHistory
 from crm_operator.sources.queues.source import QueueSource
 
-_NOT_WATCHED = Unknown("the queue is not read yet", "Starting")
+_NOT_WATCHED = Unknown("the queue is not read yet", STARTING)
 
 
 class QueueHub:
