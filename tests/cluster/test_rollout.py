@@ -118,6 +118,21 @@ async def test_a_guard_takes_the_canary_back_and_its_version_is_not_tried_again(
     assert {"RolloutStarted", "RolledBack", "Restored", "Reverted", "GuardCritical"} <= reasons
 
 
+async def test_what_hits_another_integration_of_the_provider_too_takes_nothing_back(scene: Scene) -> None:
+    await asyncio.gather(
+        scene.settled(rollout=BAKING, guards=DEAD_LETTERS), scene.settled("hubspot-us", guards=DEAD_LETTERS)
+    )
+    await scene.change(workers=version(2))
+    await scene.until(in_phase("Baking"))
+    scene.dead_letter(1, "hubspot-us")
+    await scene.until(lambda obj: obj["status"]["phase"] == "Degraded", "hubspot-us")
+    scene.dead_letter(1)
+    held = await scene.until(lambda obj: obj["status"]["phase"] == "Degraded")
+    assert rollout(held)["phase"] == "Baking"
+    assert held["status"]["guards"][0]["blame"] == "provider"
+    assert "as on hubspot-us" in held["status"]["message"]
+
+
 async def test_a_guard_takes_back_a_promoted_version(scene: Scene) -> None:
     await scene.settled(scaling=FOUR, rollout=BAKING, guards=DEAD_LETTERS)
     before = await scene.deployment_until(replicas(4))

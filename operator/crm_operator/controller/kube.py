@@ -293,6 +293,19 @@ class Kube:
         """
         return await self.apply(resource, namespace, name, body, manager=manager, subresource="status", timeout=timeout)
 
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Object, *, manager: str, timeout: timedelta = TIMEOUT
+    ) -> Object:
+        """A merge patch: what `body` leaves out stays, what it has as None goes. Raises NotFound."""
+        return await self._call(
+            "PATCH",
+            resource.path(namespace, name),
+            query={"fieldManager": manager},
+            body=body,
+            content_type="application/merge-patch+json",
+            timeout=timeout,
+        )
+
     async def create(self, resource: Resource, namespace: str, body: Object, *, timeout: timedelta = TIMEOUT) -> Object:
         """Raises Conflict with reason `AlreadyExists`."""
         full = {**body, "apiVersion": resource.api_version, "kind": resource.kind}

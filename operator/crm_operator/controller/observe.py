@@ -12,6 +12,7 @@ from crm_operator.api.names import annotation
 from crm_operator.api.v1alpha1 import (
     CrmIntegrationSpec,
     CrmIntegrationStatus,
+    RolloutPhase,
     SyncPauseSpec,
     SyncPauseStatus,
     Verb,
@@ -21,6 +22,7 @@ from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.deletion_costs import DeletionCosts
 from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Object
 from crm_operator.controller.metric_sources import Hubs, MetricSources
+from crm_operator.controller.neighbours import neighbours
 from crm_operator.controller.render import (
     deployment,
     deployment_name,
@@ -35,6 +37,7 @@ from crm_operator.controller.secrets import Secrets
 from crm_operator.controller.templates import TemplateChecks
 from crm_operator.controller.workloads import Ledger
 from crm_operator.domain.blame import is_finding
+from crm_operator.domain.idle import WorkMemory
 from crm_operator.domain.key import Key
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.pause import effective, matches
@@ -85,6 +88,7 @@ class Observer:
         self._held: dict[Key, datetime] = {}  # since when a Deployment is to shrink and is held
         #: What makes an intent (all else follows from the template of that revision), and its fingerprint.
         self._fingerprints: dict[tuple[Key, Role], tuple[tuple[str, str, bool], str]] = {}
+        self._work: dict[Key, WorkMemory] = {}
 
     async def observe(
         self,
@@ -133,10 +137,15 @@ class Observer:
             scaled_by=self._scaled_by(key),
             pauses=self.pauses(key, spec.provider, now),
             own_pause=self._own_pause(key, uid, status, now),
+            neighbours=neighbours(self._cache, key, spec.provider) if _stands_alone(status) else (),
             verbs=_verbs(integration),
             refused=refused,
         )
-        return dataclasses.replace(world, load=self._loads.setdefault(key, LoadMemory()).notice(world))
+        return dataclasses.replace(
+            world,
+            load=self._loads.setdefault(key, LoadMemory()).notice(world),
+            idle=self._work.setdefault(key, WorkMemory()).notice(world),
+        )
 
     def pauses(self, key: Key, provider: str, now: datetime) -> tuple[Pause, ...]:
         """The effective SyncPauses that match, by name."""
@@ -181,6 +190,7 @@ class Observer:
         self._costs.forget(key)
         for role in ROLES:
             self._fingerprints.pop((key, role), None)
+        self._work.pop(key, None)
 
     async def _known(
         self, integration: Object, status: CrmIntegrationStatus, target: str, now: datetime
@@ -302,6 +312,11 @@ class Observer:
             return None
         others = sorted(self._cache.objects(CRMINTEGRATIONS.kind, key.namespace), key=key_of)
         return next((key_of(item).name for item in others if key_of(item) != key and image in _failed(item)), None)
+
+
+def _stands_alone(status: CrmIntegrationStatus) -> bool:
+    """A version on trial may have no stable worker beside it."""
+    return status.rollout is not None and status.rollout.phase in (RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 
 
 def _scaler(autoscaler: Object) -> str:

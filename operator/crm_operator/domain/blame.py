@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Literal
 
 from crm_operator.api.v1alpha1 import Guard, GuardState, GuardStatus, Reduce
-from crm_operator.domain.world import Reading, Recent, Unknown
+from crm_operator.domain.world import Neighbour, Reading, Recent, Unknown
 
 Blame = Literal["revision", "provider", "undecided"]
 
@@ -52,6 +52,10 @@ PATIENCE = timedelta(seconds=3)
 #: an outage of both, the side that was read last has all the errors.
 SAME_MOMENT = timedelta(milliseconds=250)
 
+#: With no stable worker beside it: trouble of the provider's other integrations that began no longer before is the
+#: same, and one of them that is at Warning by now has this long to show that it fails as well.
+TOGETHER, NEIGHBOURS_PATIENCE = timedelta(minutes=1), timedelta(seconds=10)
+
 #: A provider that was to blame stays so until stable has clearly less than the new version for a while: when an outage
 #: ends, the two versions' last errors leave the window at different moments.
 CLEARLY_LESS = 0.1
@@ -78,12 +82,19 @@ class Likeness(Enum):
 
 
 def find(
-    guard: Guard, mine: Reading, other: Reading | Unknown | None, was: GuardStatus | None, now: datetime
+    guard: Guard,
+    mine: Reading,
+    other: Reading | Unknown | None,
+    was: GuardStatus | None,
+    now: datetime,
+    neighbours: Sequence[Neighbour] = (),
 ) -> Finding:
     """Whom `mine`, a critical reading of the version on trial, blames; `other` is stable's, `was` the last verdict."""
     blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
     if not isinstance(other, Reading):
-        return Finding("provider", "since an outage of both") if blamed == "provider" else Finding("revision")
+        if blamed == "provider":
+            return Finding("provider", "since an outage of both")
+        return by_neighbours(guard, neighbours, began=was.since if was is not None and blamed else now, now=now)
     found = _compared(guard, mine, other, was, now)
     if found.blame == "revision" and _by_chance(guard, mine, other):
         return Finding("undecided", "no more than chance makes of what stable has as well")
@@ -116,6 +127,20 @@ def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | No
         return Finding("undecided", "which is read again before anybody is blamed")
     if likeness is Likeness.UNSETTLED and not (waited >= CLEAN_FOR and _is_clean(guard, mine, other)):
         return Finding("undecided", f"where there are {likeness.value} whether the provider fails")
+    return Finding("revision")
+
+
+def by_neighbours(guard: Guard, neighbours: Sequence[Neighbour], *, began: datetime, now: datetime) -> Finding:
+    """With no stable worker to compare with: an outage hits the provider's other integrations at the same time.
+
+    One that has had its trouble for long says nothing of this one's.
+    """
+    alike = [n for n in neighbours if n.metric == guard.metric.shown and n.since >= began - TOGETHER]
+    failing = next((n for n in alike if n.state is GuardState.CRITICAL), None)
+    if failing is not None:
+        return Finding("provider", f"as on {failing.name} since {failing.since:%H:%M:%S}")
+    if alike and now - began < NEIGHBOURS_PATIENCE:
+        return Finding("undecided", f"while {alike[0].name} begins to fail as well")
     return Finding("revision")
 
 

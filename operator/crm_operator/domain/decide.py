@@ -14,11 +14,24 @@ from crm_operator.api.v1alpha1 import (
     GuardStatus,
     RolloutPhase,
 )
-from crm_operator.domain import conflict, guards, observing, pause, rate_limit, report, rollout, scale_in, scaling
+from crm_operator.domain import (
+    conflict,
+    guards,
+    idle,
+    observing,
+    pause,
+    rate_limit,
+    report,
+    rollout,
+    scale_in,
+    scaling,
+    step_back,
+)
 from crm_operator.domain.allocation import allocate
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
 from crm_operator.domain.health import Findings
+from crm_operator.domain.next_step import explained
 from crm_operator.domain.plan import Action, CountDecision, Plan, RecordRevision, WriteStatus
 from crm_operator.domain.respond import respond
 from crm_operator.domain.rollout import blocked
@@ -36,11 +49,13 @@ SHARES_AGAIN = timedelta(seconds=5)
 
 def decide(world: World) -> Plan:
     """What to do now, and when to look again. Total: every world has a plan, and the same world the same plan."""
-    verdicts = guards.evaluate(world)
+    built_in = idle.judge(world)
+    verdicts = guards.evaluate(world) + (() if built_in is None else (built_in,))
     sync = pause.sync(world)
     move = rollout.advance(world, verdicts)
-    response = respond(world, verdicts, move.rollout)
-    size = conflict.yielded_size(world, scaling.size(world))
+    back = step_back.step_back(world, verdicts)
+    response = respond(world, verdicts, move.rollout, back)
+    size = step_back.limited(world, conflict.yielded_size(world, scaling.size(world)), back)
     allocation = allocate(world, move.rollout, total=size.replicas, paused=sync.paused)
     allocation = conflict.yielded(world, allocation, paused=sync.paused)
     found = Findings(
@@ -51,20 +66,24 @@ def decide(world: World) -> Plan:
         allocation=allocation,
         verdicts=verdicts,
         response=response,
+        step_back=back,
     )
     if observing.is_on(world):
         found = observing.unwritten(found)
     draft = report.status_of(found)
     noticed = _noticed(world, draft)
-    decisions = [
+    assert draft.next is not None, "something always comes next"
+    made = [
         *sync.decisions,
         *noticed,
         *move.decisions,
+        *back.decisions,
         *response.decisions,
         *_scaled(world, size, paused=sync.paused),
     ]
     if observing.is_on(world):
-        decisions = list(observing.told(world, decisions))
+        made = list(observing.told(world, made))
+    decisions = [explained(decision, verdicts, draft.next) for decision in made]
     status = report.with_decisions(draft, decisions)
     why = report.worth_writing(world.status, status, world.now)
     written = [] if why is None else [WriteStatus(status=status, can_wait=why == report.LIVE_NUMBERS, why=why)]
@@ -83,7 +102,13 @@ def decide(world: World) -> Plan:
         ]
     # Once more when none is held any longer, so that the workers are read at their own pace again.
     chooses = bool(holds) or world.shrink.since is not None
-    looks = (move.look_again, response.look_again, world.now if chooses else None)
+    looks = (
+        move.look_again,
+        response.look_again,
+        idle.look_again(world),
+        back.until(world.now),
+        world.now if chooses else None,
+    )
     again = _requeue(world, status, *looks, written=why)
     return Plan(actions=tuple(actions), requeue_after=again, holds=bool(holds), status=status)
 

@@ -4,13 +4,15 @@ Only a real value can breach. Called by decide on every pass; rollout.py and hea
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import (
     REVISION,
     Answer,
+    CrmIntegrationStatus,
+    DecisionEvidence,
     Guard,
     GuardState,
     GuardStatus,
@@ -36,6 +38,7 @@ class Verdict:
     value: float | None = None
     threshold: float | None = None  # the one crossed, else the lowest there is
     samples: int | None = None
+    stable_value: float | None = None  # beside `value`, which is then the new version's
     blame: Blame | None = None  # of Critical only
     stable_clear: bool = False  # of Critical with the provider to blame: stable does clearly better by now
     message: str  # why, with numbers
@@ -53,9 +56,13 @@ def evaluate(world: World) -> tuple[Verdict, ...]:
 def candidate_of(world: World) -> str | None:
     """The revision on trial, if one is."""
     rollout = world.status.rollout
-    if rollout is not None and rollout.phase in (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING):
-        return rollout.candidate_revision
-    return None
+    return rollout.candidate_revision if rollout is not None and is_on_trial(world.status) else None
+
+
+def is_on_trial(status: CrmIntegrationStatus) -> bool:
+    """Whether a release is being tried."""
+    rollout = status.rollout
+    return rollout is not None and rollout.phase in (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 
 
 def _judge(world: World, guard: Guard, *, is_default: bool) -> Verdict:
@@ -95,20 +102,22 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
         return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=mine.why)
     state = _state(guard, mine)
     beside = f", {_shown(guard, other)} on stable" if isinstance(other, Reading) else ", stable not read"
+    good = other.value if isinstance(other, Reading) else None
     if state is GuardState.CRITICAL:
-        found = blame_of.find(guard, mine, other, _was(world, guard), world.now)
+        found = blame_of.find(guard, mine, other, _was(world, guard), world.now, world.neighbours)
         where = f"on the new version{beside}" + (f", {found.why}" if found.why else "")
-        return _verdict(guard, mine, state, blame=found.blame, where=where, stable_clear=found.stable_clear)
+        verdict = _verdict(guard, mine, state, blame=found.blame, where=where, stable_clear=found.stable_clear)
+        return replace(verdict, stable_value=good)
     stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
     # The new version is below the limit only because it does less: the provider is down for both. When it clearly does
     # better, it is the cure, and holding it would keep the trouble.
     if isinstance(other, Reading) and stable_fails and blame_of.compare(guard, other, mine) is Likeness.ALIKE:
         return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and as often on both")
-    return _verdict(guard, mine, state, where=f"on the new version{beside}")
+    return replace(_verdict(guard, mine, state, where=f"on the new version{beside}"), stable_value=good)
 
 
 def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: bool) -> Verdict:
-    """One value for both versions: what began after the rollout began is the release's."""
+    """One value for both versions: what began after the rollout began is the release's, if nobody else has it."""
     reading = evidence.overall if on_trial else _of_those_who_work(world, evidence)
     if isinstance(reading, Unknown):
         if reading.reason == NO_PODS and not on_trial:
@@ -126,9 +135,13 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: 
         return _verdict(guard, reading, state, blame="provider")
     began = next((was.since for was in world.status.guards if was.name == guard.name and was.state == state), world.now)
     started = world.status.rollout.start_time if world.status.rollout else None
-    blame: Blame = "revision" if started is not None and began >= started else "provider"
-    when = "after the rollout began" if blame == "revision" else "before the rollout began"
-    return _verdict(guard, reading, state, blame=blame, where=f"since {began:%H:%M:%S}, {when}")
+    if started is None or began < started:
+        return _verdict(
+            guard, reading, state, blame="provider", where=f"since {began:%H:%M:%S}, before the rollout began"
+        )
+    found = blame_of.by_neighbours(guard, world.neighbours, began=began, now=world.now)
+    where = f"since {began:%H:%M:%S}, after the rollout began" + (f", {found.why}" if found.why else "")
+    return _verdict(guard, reading, state, blame=found.blame, where=where)
 
 
 def _of_those_who_work(world: World, evidence: Evidence) -> Reading | Unknown:
@@ -213,6 +226,24 @@ def _lowest(guard: Guard) -> float | None:
     return min(limits, default=None)
 
 
+def evidence_of(verdict: Verdict) -> DecisionEvidence:
+    """What a decision that follows from a verdict rests on."""
+    window = verdict.guard.window
+    return DecisionEvidence(
+        guard=verdict.name,
+        value=_recorded(verdict.value),
+        stable_value=_recorded(verdict.stable_value),
+        threshold=_recorded(verdict.threshold),
+        window=None if window is None else render(window),
+        samples=verdict.samples,
+        blame=verdict.blame,
+    )
+
+
+def _recorded(value: float | None) -> str | None:
+    return None if value is None else _number(value)
+
+
 def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, Answer]) -> list[GuardStatus]:
     """The verdicts as status, with what answered them; `since` moves only when the state does."""
     before = {was.name: was for was in world.status.guards}
@@ -223,8 +254,9 @@ def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, An
             GuardStatus(
                 name=verdict.name,
                 state=verdict.state,
-                value=None if verdict.value is None else _number(verdict.value),
-                threshold=None if verdict.threshold is None else _number(verdict.threshold),
+                value=_recorded(verdict.value),
+                stable_value=_recorded(verdict.stable_value),
+                threshold=_recorded(verdict.threshold),
                 blame=verdict.blame,
                 samples=verdict.samples,
                 since=was.since if was is not None and was.state == verdict.state else world.now,

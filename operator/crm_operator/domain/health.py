@@ -19,7 +19,7 @@ from crm_operator.api.v1alpha1 import (
     SyncState,
     Verb,
 )
-from crm_operator.domain import conflict, grace, scale_in
+from crm_operator.domain import conflict, grace, scale_in, step_back
 from crm_operator.domain.allocation import Allocation
 from crm_operator.domain.conditions import set_condition, transition_time
 from crm_operator.domain.guards import Verdict
@@ -28,12 +28,13 @@ from crm_operator.domain.respond import Response, how_to_lift
 from crm_operator.domain.rollout import Move, blocked, verbs
 from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.scaling import Size
+from crm_operator.domain.step_back import StepBack
 from crm_operator.domain.world import STARTING, OwnPause, TemplateRefused, Unknown, Workload, World
 
 _Status = Literal["True", "False", "Unknown"]
 _MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 #: Of the condition Scaled: fewer workers than the load asks for, slower than the objective, or somebody else's size.
-_SHORT = ("AtMaximum", "RateLimited", "SLOBreached", conflict.REASON)
+_SHORT = ("AtMaximum", "RateLimited", "SLOBreached", conflict.REASON, step_back.REASON)
 #: Trouble that only a person ends.
 _STALLS = ("InvalidTemplate", "ImageFailedElsewhere", "ProgressDeadlineExceeded")
 _ROLLED_BACK = (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
@@ -50,6 +51,7 @@ class Findings:
     allocation: Allocation
     verdicts: Sequence[Verdict]
     response: Response
+    step_back: StepBack
 
     @property
     def rollout(self) -> RolloutStatus:

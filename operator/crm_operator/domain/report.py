@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Decision, QueueStatus, ScalingStatus, WorkersStatus
-from crm_operator.domain import guards, health, observing, rate_limit
+from crm_operator.domain import guards, health, next_step, observing, rate_limit, step_back
 from crm_operator.domain.health import Findings
 from crm_operator.domain.job_duration import job_duration
 from crm_operator.domain.rollout import verbs
@@ -25,9 +25,8 @@ ENOUGH = 0.1
 #: the reading before the status.
 AGE_SLACK = timedelta(seconds=3)
 MAX_DECISIONS = 10
-#: Of them in a row about scaling.
-MAX_SCALED = 3
-_SIZES = ("Scaled", observing.WOULD["Scaled"])
+#: Of them in a row about what happens every few minutes.
+MAX_CHATTER, CHATTER = 3, ("Scaled", observing.WOULD["Scaled"], "GuardWarning")
 
 #: Numbers, and durations as `api.duration` writes them: 59s and 1m1s are one text.
 _DIGITS = re.compile(r"(?:[0-9][0-9.:]*(?:(?:ms|[hms])\b|(?:ms|[hms])(?=[0-9]))?)+")
@@ -38,11 +37,13 @@ def status_of(found: Findings) -> CrmIntegrationStatus:
     world = found.world
     ready = sum(workload.ready for workload in (world.stable, world.canary) if workload is not None)
     allocation = found.allocation
-    voice = observing if observing.is_on(world) else health
+    then = next_step.next_step(found)
+    observed = observing.is_on(world)
     return CrmIntegrationStatus(
         observed_generation=world.generation,
-        phase=voice.phase(found),
-        message=voice.message(found),
+        phase=observing.phase(found) if observed else health.phase(found),
+        message=observing.message(found) if observed else next_step.message(found, then),
+        next=then,
         workers=WorkersStatus(
             desired=0 if found.sync.paused else found.size.replicas,
             ready=ready,
@@ -57,7 +58,7 @@ def status_of(found: Findings) -> CrmIntegrationStatus:
         sync=found.sync.status,
         automatic_pause=found.response.pause,
         decisions=world.status.decisions,
-        conditions=voice.conditions(found),
+        conditions=observing.conditions(found) if observed else health.conditions(found),
     )
 
 
@@ -84,6 +85,8 @@ def _scaling(found: Findings) -> ScalingStatus:
         arrival_rate=None if rate is None else float(f"{rate:.3g}"),
         rate_limit_percent=None if used is None else used.percent,
         rate_limit_time=None if used is None else used.since,
+        growth=step_back.growth(world, found.size),
+        ceiling=found.step_back.ceiling,
     )
 
 
@@ -93,15 +96,12 @@ def with_decisions(status: CrmIntegrationStatus, new: Sequence[Decision]) -> Crm
 
 
 def _append(before: list[Decision], new: Iterable[Decision]) -> list[Decision]:
-    """The last decisions. Scaling in a row is kept short, so that it does not push a rollback out of sight."""
+    """The last decisions. Chatter in a row is kept short, so that it does not push a rollback out of sight."""
     result = list(before)
     for decision in new:
-        if (
-            decision.what in _SIZES
-            and all(d.what in _SIZES for d in result[-MAX_SCALED:])
-            and len(result) >= MAX_SCALED
-        ):
-            del result[-MAX_SCALED]
+        tail = result[-MAX_CHATTER:]
+        if decision.what in CHATTER and len(tail) == MAX_CHATTER and all(d.what in CHATTER for d in tail):
+            del result[-MAX_CHATTER]
         result.append(decision)
     return result[-MAX_DECISIONS:]
 
@@ -143,7 +143,9 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
         if workers is None
         else (workers.desired, workers.stable, workers.canary, workers.ready == workers.desired),
         status.queue is None,
-        None if status.scaling is None else (status.scaling.learned_revision, status.scaling.rate_limit_percent),
+        None
+        if status.scaling is None
+        else (status.scaling.learned_revision, status.scaling.rate_limit_percent, status.scaling.ceiling),
     )
 
 
@@ -201,6 +203,7 @@ def _same_sentences(old: Sequence[str], new: Sequence[str]) -> bool:
 
 def _sentences(status: CrmIntegrationStatus) -> list[str]:
     """All texts, in an order of their own; one that is not there is empty."""
-    texts = [status.message, None if status.rollout is None else status.rollout.reason]
+    texts = [status.message, None if status.next is None else status.next.what]
+    texts += [None if status.rollout is None else status.rollout.reason]
     texts += [condition.message for condition in status.conditions] + [guard.message for guard in status.guards]
     return [text or "" for text in texts]

@@ -29,7 +29,9 @@ from crm_operator.api.v1alpha1 import (
 )
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.guards import Verdict, candidate_of
+from crm_operator.domain.idle import READY_BUT_IDLE
 from crm_operator.domain.plan import CreatePause
+from crm_operator.domain.step_back import StepBack
 from crm_operator.domain.world import OwnPause, World
 
 #: How long a guard without a window must be OK until its trouble counts as over.
@@ -49,10 +51,10 @@ class Response:
     look_again: datetime | None = None
 
 
-def respond(world: World, verdicts: Sequence[Verdict], rollout: RolloutStatus) -> Response:
-    """`rollout` is where the rollout stands after this pass."""
+def respond(world: World, verdicts: Sequence[Verdict], rollout: RolloutStatus, back: StepBack) -> Response:
+    """`rollout` is where the rollout stands after this pass, `back` what a growth that broke something led to."""
     pause, decisions = _followed(world, verdicts)
-    answers, look_again = _answers(world, verdicts, rollout, pause)
+    answers, look_again = _answers(world, verdicts, rollout, pause, back)
     if pause is None or pause.state is AutomaticPauseState.LIFTED:
         if (asking := _asks_for_pause(world, verdicts, answers)) is not None:
             pause = _requested(world, asking)
@@ -60,7 +62,10 @@ def respond(world: World, verdicts: Sequence[Verdict], rollout: RolloutStatus) -
         elif pause is not None and Answer.PAUSE not in answers.values():
             pause = None
     create = None
-    if pause is not None and pause.state is AutomaticPauseState.REQUESTED and _still_critical(pause, verdicts):
+    # Somebody else's object of this name is not tried over and over; the integration looks again when it is gone.
+    is_open = pause is not None and pause.state is AutomaticPauseState.REQUESTED
+    taken = pause == world.status.automatic_pause and world.own_pause is OwnPause.FOREIGN
+    if pause is not None and is_open and not taken and _still_critical(pause, verdicts):
         create = CreatePause(name=pause.name, reason=pause.reason, why=f"guard {pause.guard} is Critical")
     return Response(pause=pause, create=create, decisions=decisions, answers=answers, look_again=look_again)
 
@@ -119,7 +124,11 @@ def _still_critical(pause: AutomaticPauseStatus, verdicts: Sequence[Verdict]) ->
 
 
 def _answers(
-    world: World, verdicts: Sequence[Verdict], rollout: RolloutStatus, pause: AutomaticPauseStatus | None
+    world: World,
+    verdicts: Sequence[Verdict],
+    rollout: RolloutStatus,
+    pause: AutomaticPauseStatus | None,
+    back: StepBack,
 ) -> tuple[dict[str, Answer], datetime | None]:
     """What each guard's trouble was answered with, and when the first of them may count as over."""
     before = {was.name: was for was in world.status.guards}
@@ -136,7 +145,11 @@ def _answers(
                 answer = Answer.PAUSE  # whoever lifts the pause knows of this one as well
             elif _rolls_back(world, rollout) and verdict.blame == "revision":
                 answer = Answer.ROLLBACK
-        elif verdict.state is GuardState.OK and answer is Answer.ROLLBACK:
+            elif back.answers(verdict.name, world.now):
+                answer = Answer.STEP_BACK
+            elif answer is Answer.STEP_BACK:
+                answer = None  # it had its time, and did not help
+        elif verdict.state is GuardState.OK and answer in (Answer.ROLLBACK, Answer.STEP_BACK):
             answer = None
         elif verdict.state is GuardState.OK and answer is Answer.PAUSE:
             since = was.since if was is not None and was.state is GuardState.OK else world.now
@@ -181,8 +194,10 @@ def _asks_for_pause(world: World, verdicts: Sequence[Verdict], answers: Mapping[
             continue
         if verdict.blame == "revision" and _can_roll_back(world):
             continue
+        if verdict.guard is READY_BUT_IDLE:
+            continue  # workers that do nothing do no harm
         match answers.get(verdict.name):
-            case Answer.PAUSE:
+            case Answer.PAUSE | Answer.STEP_BACK:
                 continue
             case Answer.ROLLBACK if not _tells_versions_apart(world, verdict):
                 continue  # one value for all: what the bad version left behind stays in it

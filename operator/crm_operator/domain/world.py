@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Guard, Verb
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Guard, GuardState, Verb
 
 #: The reason of an Unknown that time alone will end: not read yet, or not often enough.
 STARTING = "Starting"
@@ -177,6 +177,27 @@ class Shrink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A guard that objects at another integration of the same provider, which has no release on trial."""
+
+    name: str  # of the integration
+    metric: str  # that the guard reads
+    state: GuardState  # Warning or Critical
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """Since when one version's Ready workers have finished nothing although jobs waited, see domain/idle."""
+
+    since: datetime
+    #: Since when they have held no job either. None: they hold some, or it is not known.
+    empty_handed: datetime | None = None
+    #: Jobs that they finished in all. None: not counted.
+    finished: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """A SyncPause that matches this integration and is effective now."""
 
@@ -235,6 +256,10 @@ class World:
     in_progress: Mapping[str, int] = field(default_factory=dict)
     in_progress_at: Mapping[str, datetime] = field(default_factory=dict)  # when each of these was read
     shrink: Shrink = Shrink()
+    #: While a version works without a stable one beside it: who else fails.
+    neighbours: tuple[Neighbour, ...] = ()
+    #: By revision with Ready workers, while jobs wait.
+    idle: Mapping[str, Idle] = field(default_factory=dict)
     #: The provider's refusals (HTTP 429) in the last minute; None: nobody counts them, or there is no limit.
     rate_limit_hits: Reading | Unknown | None = None
     #: Backlogs of the other integrations that share the rate limit's account; None: could not be read.

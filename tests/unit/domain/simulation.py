@@ -6,11 +6,13 @@ looks when it is told to, whatever happened. A crash between two writes is a pla
 """
 
 import dataclasses
-from collections.abc import Callable
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, Verb
 from crm_operator.domain.decide import decide
+from crm_operator.domain.idle import WorkMemory
 from crm_operator.domain.load import LoadMemory
 from crm_operator.domain.plan import (
     Action,
@@ -25,7 +27,18 @@ from crm_operator.domain.plan import (
     WriteStatus,
 )
 from crm_operator.domain.revision import revision_of
-from crm_operator.domain.world import Evidence, OwnPause, Pause, Pod, QueueView, Reading, Unknown, Workload, World
+from crm_operator.domain.world import (
+    Evidence,
+    JobsDone,
+    OwnPause,
+    Pause,
+    Pod,
+    QueueView,
+    Reading,
+    Unknown,
+    Workload,
+    World,
+)
 from tests.unit.domain.builders import NOW, a_queue, a_template, an_outage
 
 TICK = timedelta(seconds=1)
@@ -69,6 +82,8 @@ class Simulation:
         self.broken: set[str] = set()  # revisions whose workers do not start
         self.misconfigured: set[str] = set()  # ... and of which the kubelet says that they cannot
         self.failed_elsewhere: str | None = None  # an integration that rolled back the image of the template
+        self.stuck: set[str] = set()  # revisions whose workers are Ready and finish nothing
+        self.most_connections = 1000  # workers beyond these make connections fail
         self.blind = False  # the workers' metrics cannot be read
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
         self.pauses: tuple[Pause, ...] = ()  # of users
@@ -78,6 +93,9 @@ class Simulation:
         self.writes = 0
         self._serial = 0
         self._load = LoadMemory()
+        self._work = WorkMemory()
+        self._done: Counter[str] = Counter()
+        self._broken_at: datetime | None = None  # when connections failed last
         self._good_since = NOW - timedelta(hours=1)
 
     # --- what the scenario does
@@ -149,7 +167,9 @@ class Simulation:
                 pod.ready = pod.revision not in self.broken | self.misconfigured
 
     def pass_time(self, by: timedelta = TICK) -> None:
+        """Workers finish a job each."""
         self.now += by
+        self._done.update(revision for revision in self._ready() if revision not in self.stuck)
 
     def runnable(self) -> list[Callable[[], object]]:
         """Everything that can happen next, for a caller that chooses the order."""
@@ -181,14 +201,15 @@ class Simulation:
             canary=self._workload("canary"),
             known_revisions=frozenset(self.known),
             queue=self._queue(),
-            evidence={"sync-errors": self._evidence()},
+            evidence={"sync-errors": self._evidence(), "connection-failures": self._connections()},
+            jobs_done={side: JobsDone(count=self._done[side], since=NOW) for side in self._ready()},
             pauses=self.pauses + tuple(pause for pause in self.made.values() if pause is not None),
             own_pause=self._own_pause(),
             verbs=self.verbs,
             image="worker:2",
             image_failed_in=self.failed_elsewhere,
         )
-        return dataclasses.replace(world, load=self._load.notice(world))
+        return dataclasses.replace(world, load=self._load.notice(world), idle=self._work.notice(world))
 
     @property
     def phase(self) -> RolloutPhase | None:
@@ -219,6 +240,11 @@ class Simulation:
             return an_outage()
         good_for = (self.now - self._good_since).total_seconds()
         return a_queue(self.backlog, good_for=good_for, now=self.now)
+
+    def _ready(self) -> Iterator[str]:
+        """The revision of each Ready pod."""
+        for deployment in self.deployments.values():
+            yield from (pod.revision for pod in deployment.pods if pod.ready)
 
     def _own_pause(self) -> OwnPause:
         recorded = self.status.automatic_pause
@@ -251,6 +277,14 @@ class Simulation:
         if not values:
             return Evidence(overall=Unknown("there is no pod to read", "NoPods"))
         return Evidence(by_revision=sides, overall=Reading(value=sum(values), samples=len(values), at=self.now))
+
+    def _connections(self) -> Evidence:
+        """Failures stay in the guard's window of ten minutes."""
+        count = len(list(self._ready()))
+        if count > self.most_connections:
+            self._broken_at = self.now
+        recent = self._broken_at is not None and self.now - self._broken_at < timedelta(minutes=10)
+        return Evidence(overall=Reading(value=20.0 if recent else 0.0, samples=max(1, count), at=self.now))
 
     def _workload(self, role: Role) -> Workload | None:
         deployment = self.deployments.get(role)

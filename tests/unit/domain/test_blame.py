@@ -13,7 +13,7 @@ from crm_operator.api.v1alpha1 import GuardState, GuardStatus
 from crm_operator.domain.blame import PATIENCE, Likeness, compare, find, share_of
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.scraped import Sample
-from crm_operator.domain.world import Reading, Recent, Unknown
+from crm_operator.domain.world import Neighbour, Reading, Recent, Unknown
 from tests.unit.domain.builders import NOW, SECOND, a_guard
 
 SHORT, WINDOW = 2 * SECOND, 300 * SECOND
@@ -148,6 +148,37 @@ def test_whom_a_breach_blames(mine: Reading, other: Reading | Unknown, before: G
 
 
 counts = st.integers(0, 400)
+
+
+def nearby(state: GuardState, *, ago: float = 2, metric: str = "crm_sync_errors_total") -> Neighbour:
+    return Neighbour(name="hubspot-us", metric=metric, state=state, since=NOW - timedelta(seconds=ago))
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "before", "blame"),
+    [
+        pytest.param([], None, "revision", id="nobody else has the provider"),
+        pytest.param([nearby(GuardState.CRITICAL)], None, "provider", id="another one fails since a moment ago"),
+        pytest.param([nearby(GuardState.CRITICAL, ago=60)], None, "provider", id="since a minute"),
+        pytest.param([nearby(GuardState.CRITICAL, ago=61)], None, "revision", id="for longer: its own trouble"),
+        pytest.param([nearby(GuardState.CRITICAL, metric="latency")], None, "revision", id="of something else"),
+        pytest.param([nearby(GuardState.WARNING)], None, "undecided", id="another one begins to fail"),
+        pytest.param([nearby(GuardState.WARNING)], was("undecided", for_seconds=9), "undecided", id="9 s later"),
+        pytest.param([nearby(GuardState.WARNING)], was("undecided", for_seconds=10), "revision", id="no more came"),
+        pytest.param([nearby(GuardState.CRITICAL)], was("undecided", for_seconds=9), "provider", id="more came"),
+        pytest.param([], was("provider", for_seconds=99), "provider", id="to blame stays to blame"),
+    ],
+)
+def test_with_no_stable_worker_the_providers_other_integrations_tell(
+    neighbours: list[Neighbour], before: GuardStatus | None, blame: str
+) -> None:
+    found = find(a_guard(), did(20, 100), Unknown("no pods", "NoPods"), before, NOW, neighbours)
+    assert found.blame == blame
+
+
+def test_a_stable_version_that_can_be_read_tells_more_than_others() -> None:
+    found = find(a_guard(), did(20, 100), did(0, 100), None, NOW, [nearby(GuardState.CRITICAL)])
+    assert found.blame == "revision"
 
 
 @given(errors=st.integers(1, 400), good=counts, other_errors=counts, other_good=counts)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crm_operator.api.v1alpha1 import GuardState, GuardStatus, RolloutPhase
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate, recorded
-from crm_operator.domain.world import Evidence, Reading, Unknown, World
+from crm_operator.domain.world import Evidence, Neighbour, Reading, Unknown, World
 from tests.unit.domain.builders import (
     NEW,
     NOW,
@@ -135,6 +135,20 @@ def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:
             evidence={"dead": Evidence(overall=read(3))},
         )
         assert judged(world).blame == blame
+
+
+def test_what_another_integration_of_the_provider_has_as_well_is_not_the_releases_fault() -> None:
+    guard = a_guard(name="dead", metric={"from": "queue", "name": "dead"}, warning=None, critical={"above": 0})
+    beside = Neighbour(name="hubspot-us", metric="dead", state=GuardState.CRITICAL, since=NOW - timedelta(seconds=3))
+    world = a_world(
+        spec=a_spec(guards=[guard.to_wire()]),
+        status=a_status(a_rollout(RolloutPhase.BAKING)),
+        evidence={"dead": Evidence(overall=read(3))},
+    )
+    assert judged(world).blame == "revision"
+    verdict = judged(replace(world, neighbours=(beside,)))
+    assert verdict.blame == "provider"
+    assert verdict.message.endswith("since 03:00:00, after the rollout began, as on hubspot-us since 02:59:57")
 
 
 def test_a_release_that_nobody_can_be_blamed_for_yet_is_critical_and_stays() -> None:

@@ -262,6 +262,15 @@ def test_scaling_in_a_row_is_three_of_the_last_decisions() -> None:
     ]
 
 
+def test_warnings_that_come_and_go_between_them_do_not_push_others_out() -> None:
+    stored = status(steady(evidence={"sync-errors": evidence(good=11)}))
+    for n in range(20):
+        errors = evidence(good=n % 2)
+        stored = status(steady(status=stored, queue=a_queue(100 + 10 * n % 90), evidence={"sync-errors": errors}))
+    assert stored.decisions[0].what == "GuardCritical"
+    assert len(stored.decisions) == 4
+
+
 def test_a_status_always_fits_its_own_schema() -> None:
     long = "x" * 5000
     for world in (

@@ -119,7 +119,7 @@ def test_a_reason_is_one_line_of_at_most_200_characters() -> None:
         pytest.param("Requested", "ABSENT", 0, None, False, ["PauseWithdrawn"], id="clear before it was made"),
         pytest.param("Requested", "PAUSED", 11, "Holding", False, [], id="made"),
         pytest.param("Requested", "LIFTED", 11, "Lifted", False, ["PauseLifted"], id="lifted before it was noted"),
-        pytest.param("Requested", "FOREIGN", 11, "Requested", True, [], id="the name is taken: tried again"),
+        pytest.param("Requested", "FOREIGN", 11, "Requested", False, [], id="the name is taken"),
         pytest.param("Holding", "PAUSED", 11, "Holding", False, [], id="it holds"),
         pytest.param("Holding", "LIFTED", 11, "Lifted", False, ["PauseLifted"], id="lifted"),
         pytest.param("Holding", "ABSENT", 11, "Lifted", False, ["PauseLifted"], id="deleted"),

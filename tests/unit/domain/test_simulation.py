@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crm_operator.api.v1alpha1 import RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.plan import SetReplicas
-from tests.unit.domain.builders import a_pause, a_spec
+from tests.unit.domain.builders import a_guard, a_pause, a_spec
 from tests.unit.domain.simulation import Simulation
 from tests.unit.domain.transitions import documented
 
@@ -112,6 +112,45 @@ def both_versions_fail() -> Simulation:
     return sim
 
 
+def canary_idles() -> Simulation:
+    """Its workers are Ready and finish nothing, while stable's do."""
+    sim = running(rollout={**QUICK, "steps": [{"weight": 20, "hold": "5m"}]})
+    sim.stuck.add(sim.ship("v2"))
+    sim.run(70)
+    return sim
+
+
+def nobody_works() -> Simulation:
+    """All are Ready and finish nothing in mid-canary: not the release's fault, and the rollout goes on after it."""
+    sim = running(rollout={**QUICK, "steps": [{"weight": 20, "hold": "65s"}]})
+    new = sim.ship("v2")
+    sim.run(3)
+    sim.stuck |= {new, sim.stable}
+    sim.run(70)
+    sim.stuck.clear()
+    sim.run(40)
+    return sim
+
+
+def connections_break() -> Simulation:
+    """The database allows 12 workers. A burst wants 20: stepped back, tried again later, and back for twice as long."""
+    failures = a_guard(
+        name="connection-failures",
+        metric={"from": "pods", "name": "connection_failures"},
+        window="10m",
+        warning=None,
+        critical={"above": 5},
+    )
+    sim = running(guards=[failures.to_wire()], onCritical={"pause": True})
+    sim.most_connections = 12
+    sim.run(130)
+    sim.backlog = 200
+    sim.run(1600)
+    sim.most_connections = 30  # somebody has given the database more
+    sim.run(700)
+    return sim
+
+
 def paused_by_a_guard() -> Simulation:
     """An outage in steady state: paused, lifted too early, not paused again, and again at the next outage."""
     sim = running(onCritical={"pause": True})
@@ -199,6 +238,9 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     pause_in_the_canary,
     never_ready,
     both_versions_fail,
+    canary_idles,
+    connections_break,
+    nobody_works,
     paused_by_a_guard,
     paused_in_the_canary,
     by_hand,
@@ -284,6 +326,8 @@ def test_any_order_of_events_keeps_the_promises(seed: int) -> None:
         assert total <= sim.spec.scaling.max_replicas + 1, context
         if rollout.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK):
             assert canary is None or canary.revision == rollout.failed_revision or canary.replicas == 0, context
+    # One that nobody has judged may be stable by now and fail: beside it every other one looks as good.
+    sim.failing.discard(sim.stable)
     # Left alone, it settles: no bad version works, and everything that was asked for runs.
     sim.pauses, sim.blind, sim.failed_elsewhere = (), False, None
     if sim.outage:

@@ -11,6 +11,8 @@ from crm_operator.api.base import ApiModel, Timestamp, shortened
 Text = Annotated[str, *shortened(1024), StringConstraints(max_length=1024)]
 Name = Annotated[str, StringConstraints(max_length=63)]
 ImageName = Annotated[str, StringConstraints(max_length=512)]
+#: A number as text; a float in JSON has more digits than it has meaning.
+Number = Annotated[str, StringConstraints(max_length=32)]
 RevisionName = Annotated[str, StringConstraints(max_length=32)]
 
 
@@ -58,6 +60,7 @@ class Answer(StrEnum):
 
     ROLLBACK = "Rollback"
     PAUSE = "Pause"
+    STEP_BACK = "StepBack"
 
 
 class AutomaticPauseState(StrEnum):
@@ -126,6 +129,25 @@ class QueueStatus(ApiModel):
     )
 
 
+class GrowthStatus(ApiModel):
+    """The last time that more workers were asked for; growths close together are one."""
+
+    from_: int = Field(alias="from", description="The size before.")
+    time: Timestamp = Field(description="When the size last rose.")
+
+
+class CeilingStatus(ApiModel):
+    """A size that worked, after a growth that broke connections; domain/step_back.py has the rule."""
+
+    size: int = Field(description="No more workers than these.")
+    broke_at: int = Field(description="The size at which connections failed.")
+    guard: Name = Field(description="The guard that saw it.")
+    time: Timestamp = Field(description="When the size was stepped back.")
+    until_time: Timestamp = Field(
+        description="When it is free again. It is remembered for an hour longer: the next one lasts twice as long."
+    )
+
+
 class ScalingStatus(ApiModel):
     """What scaling reckons with, and its memory of the provider's refusals."""
 
@@ -143,6 +165,10 @@ class ScalingStatus(ApiModel):
         "10 more a minute without; absent without a limit.",
     )
     rate_limit_time: Timestamp | None = Field(default=None, description="When that share last changed.")
+    growth: GrowthStatus | None = Field(default=None, description="The last growth; absent before the first.")
+    ceiling: CeilingStatus | None = Field(
+        default=None, description="A size that is not exceeded, because more workers broke connections."
+    )
 
 
 class GoodRevision(ApiModel):
@@ -216,12 +242,13 @@ class GuardStatus(ApiModel):
 
     name: Name = Field(description="Of the guard in the spec, or of the built-in one.")
     state: GuardState = Field(description="The verdict.")
-    value: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+    value: Number | None = Field(
         default=None, description="The value judged, as text with at most six significant digits."
     )
-    threshold: Annotated[str, StringConstraints(max_length=32)] | None = Field(
-        default=None, description="The threshold that the value was compared with."
+    stable_value: Number | None = Field(
+        default=None, description="The same of the stable version, while another one is on trial and both are read."
     )
+    threshold: Number | None = Field(default=None, description="The threshold that the value was compared with.")
     blame: Annotated[str, StringConstraints(max_length=16)] | None = Field(
         default=None,
         description="Of Critical: revision, provider, or undecided while there are too few jobs to tell.",
@@ -235,8 +262,8 @@ class GuardStatus(ApiModel):
     )
     answer: Answer | None = Field(
         default=None,
-        description="What was done while it was Critical, a Rollback or a Pause. It is not answered by another pause "
-        "before it has been clear: for its whole window after a pause.",
+        description="What was done while it was Critical: Rollback, Pause or StepBack. No other pause answers it "
+        "before it has been clear, for its whole window after a pause; after a step back, before the ceiling is over.",
     )
     message: Text | None = Field(default=None, description="Why, when the state needs a word.")
 
@@ -281,6 +308,29 @@ class VerbStatus(ApiModel):
     message: Text | None = Field(default=None, description="The decision that it led to, or why there is none.")
 
 
+class NextStep(ApiModel):
+    """What comes next."""
+
+    what: Text = Field(description="One sentence.")
+    time: Timestamp | None = Field(default=None, description="When; absent when it is not a matter of time.")
+
+
+class DecisionEvidence(ApiModel):
+    """The guard that a decision rests on, as it was then."""
+
+    guard: Name = Field(description="Its name.")
+    value: Number | None = Field(default=None, description="The value judged.")
+    stable_value: Number | None = Field(default=None, description="The same of the stable version, where it was read.")
+    threshold: Number | None = Field(default=None, description="The limit that was crossed.")
+    window: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None, description="The time that the value is of; absent: it is the newest one."
+    )
+    samples: int | None = Field(default=None, description="Pods or readings that the value rests on.")
+    blame: Annotated[str, StringConstraints(max_length=16)] | None = Field(
+        default=None, description="revision, provider or undecided."
+    )
+
+
 class Decision(ApiModel):
     """One thing the operator decided, newest last."""
 
@@ -293,6 +343,10 @@ class Decision(ApiModel):
         default=None, alias="from", description="The value before: a size, a weight, a revision."
     )
     to: Annotated[str, StringConstraints(max_length=64)] | None = Field(default=None, description="The value after.")
+    evidence: DecisionEvidence | None = Field(
+        default=None, description="The guard that led to it; absent when none did."
+    )
+    next: NextStep | None = Field(default=None, description="What was to come next then.")
 
 
 class CrmIntegrationStatus(ApiModel):
@@ -303,6 +357,7 @@ class CrmIntegrationStatus(ApiModel):
     )
     phase: Phase | None = Field(default=None, description="One word; the conditions have the detail.")
     message: Text | None = Field(default=None, description="One sentence with numbers.")
+    next: NextStep | None = Field(default=None, description="What comes next, and when.")
     workers: WorkersStatus | None = Field(default=None, description="Worker pods.")
     queue: QueueStatus | None = Field(default=None, description="Jobs in the queues.")
     scaling: ScalingStatus | None = Field(default=None, description="What the size rests on.")

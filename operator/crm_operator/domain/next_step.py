@@ -1,0 +1,162 @@
+"""What comes next, and when: the last clause of every explanation. Derived from what was decided, decides nothing.
+
+Called by decide for `status.next`, and for what each decision of the pass leads to.
+"""
+
+from collections.abc import Sequence
+
+from crm_operator.api.duration import render
+from crm_operator.api.v1alpha1 import AutomaticPauseState, Decision, GuardState, Mode, NextStep, RolloutPhase
+from crm_operator.domain import health
+from crm_operator.domain.guards import Verdict, evidence_of
+from crm_operator.domain.health import Findings
+from crm_operator.domain.respond import how_to_lift
+
+#: States of a guard that hold a rollout.
+OBJECTING = (GuardState.CRITICAL, GuardState.WARNING, GuardState.UNKNOWN)
+_BREACHED = (GuardState.CRITICAL, GuardState.WARNING)
+#: Characters of the status's sentence that what comes next leaves for what is.
+_ROOM = 700
+
+
+def next_step(found: Findings) -> NextStep:
+    """One sentence in the future tense; the time when it is known."""
+    if found.world.spec.mode is Mode.OBSERVE:
+        return NextStep(what="nothing, since mode is Observe; Enforce lets the operator act")
+    if found.sync.paused:
+        return _paused(found)
+    if found.response.create is not None:
+        return NextStep(what=f"SyncPause {found.response.create.name} stops all workers")
+    match found.rollout.phase:
+        case RolloutPhase.STABLE:
+            return _steady(found)
+        case RolloutPhase.CANARY:
+            return _canary(found)
+        case RolloutPhase.PROMOTING:
+            return _promoting(found)
+        case RolloutPhase.BAKING:
+            return _baking(found)
+        case RolloutPhase.ROLLING_BACK:
+            what = f"RolledBack when no worker of {found.rollout.failed_revision} is left and the stable ones are Ready"
+            return NextStep(what=what)
+        case RolloutPhase.ROLLED_BACK:
+            return NextStep(
+                what=f"{found.rollout.failed_revision} is not tried again until spec.workers.template changes, or: "
+                f"kubectl crm retry {found.world.name} -n {found.world.namespace}"
+            )
+
+
+def explained(decision: Decision, verdicts: Sequence[Verdict], then: NextStep) -> Decision:
+    """The decision with the guard that it rests on, and what it leads to. A guard's own words are in its `why`."""
+    guard = next((v for v in verdicts if v.state in _BREACHED and v.message in decision.why), None)
+    evidence = None if guard is None else evidence_of(guard)
+    return decision.model_copy(update={"evidence": evidence, "next": then})
+
+
+def in_words(then: NextStep) -> str:
+    """`next at 03:05:00: all workers get the new version, if no guard objects`"""
+    at = "" if then.time is None else f" at {then.time:%H:%M:%S}"
+    return f"next{at}: {then.what}"
+
+
+def message(found: Findings, then: NextStep) -> str:
+    """The one sentence of the status: what is, and what comes next where that is not said already."""
+    now = health.message(found)
+    own = found.response.pause
+    healthy = found.rollout.phase is RolloutPhase.STABLE and not _worst(found)
+    if found.sync.paused:
+        said = own is not None and own.state is AutomaticPauseState.HOLDING
+    else:
+        said = healthy or found.rollout.phase is RolloutPhase.ROLLED_BACK
+    return now if said else f"{now[:_ROOM]}; {in_words(then)}"
+
+
+def _paused(found: Findings) -> NextStep:
+    """The last pause decides, so one without an end is named rather than the next that ends."""
+    own = found.response.pause
+    if own is not None and own.state is AutomaticPauseState.HOLDING:
+        return NextStep(
+            what=f"workers start again when a person lifts it: {how_to_lift(found.world.namespace, own.name)}"
+        )
+    pauses = sorted(found.world.pauses, key=lambda pause: pause.name)
+    endless = [pause.name for pause in pauses if pause.expires is None]
+    if endless or not pauses:
+        names = ", ".join(endless[:3]) or "no pause any more"
+        return NextStep(what=f"workers start again when nobody holds them: {names}")
+    return NextStep(
+        what="workers start again when the last pause expires",
+        time=max(pause.expires for pause in pauses if pause.expires is not None),
+    )
+
+
+def _steady(found: Findings) -> NextStep:
+    worst = _worst(found)
+    if worst is None:
+        return NextStep(what="workers follow the queue; a new template starts a rollout")
+    return NextStep(what=f"somebody looks at guard {worst.name}; Healthy when it is clear")
+
+
+def _canary(found: Findings) -> NextStep:
+    world, rollout = found.world, found.rollout
+    steps = world.spec.rollout.steps
+    step = min(rollout.step, len(steps) - 1) if steps else 0
+    last = step + 1 >= len(steps)
+    then = (
+        "all workers get the new version" if last else f"step {step + 2} of {len(steps)} at {steps[step + 1].weight} %"
+    )
+    if rollout.waiting_since is not None:
+        deadline = world.spec.rollout.progress_deadline
+        return NextStep(
+            what=f"rolled back, unless its workers are Ready before (rollout.progressDeadline {render(deadline)})",
+            time=rollout.waiting_since + deadline,
+        )
+    objecting = _objecting(found)
+    if objecting is not None:
+        return NextStep(what=f"{then} when guard {objecting} is OK{_or_back(found)}")
+    if rollout.step_start_time is None or not steps:
+        return NextStep(what=then)
+    ends = rollout.step_start_time + steps[step].hold
+    return NextStep(what=f"{then}, if no guard objects", time=ends if ends > world.now else None)
+
+
+def _promoting(found: Findings) -> NextStep:
+    world, rollout = found.world, found.rollout
+    if rollout.stable_revision is None:
+        return NextStep(what="Stable when all workers are Ready")
+    bake = world.spec.rollout.bake
+    then = f"watched for {render(bake)} (rollout.bake)" if bake else "Stable"
+    if rollout.waiting_since is None:
+        return NextStep(what=f"{then} when all workers have the new version")
+    deadline = world.spec.rollout.progress_deadline
+    return NextStep(
+        what=f"{then} when all workers have the new version; rolled back, unless they have before",
+        time=rollout.waiting_since + deadline,
+    )
+
+
+def _baking(found: Findings) -> NextStep:
+    bake = found.world.spec.rollout.bake
+    objecting = _objecting(found)
+    if objecting is not None:
+        return NextStep(what=f"Stable {render(bake)} after guard {objecting} is OK{_or_back(found)}")
+    started = found.rollout.step_start_time
+    ends = None if started is None else started + bake
+    return NextStep(
+        what="Stable, if no guard objects", time=ends if ends is not None and ends > found.world.now else None
+    )
+
+
+def _or_back(found: Findings) -> str:
+    return "; rolled back if it blames the release" if found.world.spec.on_critical.rollback else ""
+
+
+def _objecting(found: Findings) -> str | None:
+    return next((verdict.name for verdict in found.verdicts if verdict.state in OBJECTING), None)
+
+
+def _worst(found: Findings) -> Verdict | None:
+    """The guard that makes it Degraded in steady state."""
+    for state in (GuardState.CRITICAL, GuardState.WARNING):
+        if (bad := next((verdict for verdict in found.verdicts if verdict.state is state), None)) is not None:
+            return bad
+    return None

@@ -1,0 +1,113 @@
+"""What `kubectl crm` prints: whole screens, and that a missing field costs only its own line."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crm_operator.cli import view
+
+DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
+NOW = datetime(2026, 11, 24, 3, 0, 0, tzinfo=UTC)
+
+
+def an_object(**status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "crm", "name": "hubspot", "generation": 2},
+        "spec": {"provider": "hubspot"},
+        "status": {"observedGeneration": 2, **status},
+    }
+
+
+CANARY = an_object(
+    phase="Progressing",
+    message="Canary 7c9f: holding at 20 % until 03:00:40; 10 of 10 workers Ready",
+    workers={"desired": 10, "ready": 10, "stable": 8, "canary": 2},
+    queue={"waiting": 120, "running": 16, "delayed": 3, "dead": 0, "oldestAgeSeconds": 7},
+    rollout={"phase": "Canary", "step": 0, "weight": 20, "stableRevision": "51d2", "canaryRevision": "7c9f"},
+    guards=[
+        {
+            "name": "sync-errors",
+            "state": "Warning",
+            "value": "3",
+            "stableValue": "0",
+            "threshold": "0",
+            "since": "2026-11-24T02:58:00.000Z",
+            "message": "crm_sync_errors_total +3 > 0 in 5m on the new version, +0 on stable",
+        },
+        {"name": "queue-size", "state": "OK", "value": "120", "threshold": "200", "since": "2026-11-22T03:00:00Z"},
+    ],
+    decisions=[
+        {"time": "2026-11-24T02:57:00.000Z", "what": "Completed", "why": "the new version runs in all workers"},
+        {
+            "time": "2026-11-24T02:59:40.000Z",
+            "what": "RolloutStarted",
+            "why": "new template",
+            "from": "51d2",
+            "to": "7c9f",
+        },
+    ],
+    next={"what": "step 2 of 2 at 50 %, if no guard objects", "time": "2026-11-24T03:00:40.000Z"},
+    conditions=[{"type": "Ready", "status": "True"}],
+)
+
+
+def test_explain() -> None:
+    assert (
+        "\n".join(view.explain(CANARY, NOW))
+        == """\
+hubspot  Progressing  (provider hubspot)
+  why        Canary 7c9f: holding at 20 % until 03:00:40; 10 of 10 workers Ready
+  workers    10 Ready of 10 asked for (8 stable, 2 canary)
+  queue      120 waiting, the oldest for 7 s, 16 running, 3 delayed, 0 dead
+  rollout    Canary, step 1 at 20 %, stable 51d2, new 7c9f
+  guards     GUARD        STATE    VALUE  STABLE  LIMIT  BLAME  FOR
+             sync-errors  Warning  3      0       0      -      2m   crm_sync_errors_total +3 > 0 in 5m on the new \
+version, +0 on stable
+             queue-size   OK       120    -       200    -      2d
+  decided    20s ago  RolloutStarted: new template (51d2 -> 7c9f)
+             3m ago  Completed: the new version runs in all workers
+  next       03:00:40 UTC, in 40s: step 2 of 2 at 50 %, if no guard objects"""
+    )
+
+
+def test_status_is_the_short_form() -> None:
+    explained = view.explain(CANARY, NOW)
+    assert view.status(CANARY, NOW) == [*explained[:5], explained[-1]]
+
+
+def test_the_table_of_all() -> None:
+    other = an_object()
+    other["metadata"]["name"] = "zoho"
+    assert view.table([other, CANARY]) == [
+        "NAME     PHASE        READY  WAITING  WORKERS  CANARY  ROLLOUT",
+        "hubspot  Progressing  True   120      10       2       Canary",
+        "zoho     -            -      -        -        -       -",
+    ]
+    assert view.table([]) == ["no CrmIntegration in this namespace"]
+
+
+@pytest.mark.parametrize("field", sorted(CANARY["status"]))
+def test_half_an_answer_beats_none(field: str) -> None:
+    status = {key: value for key, value in CANARY["status"].items() if key != field}
+    lines = view.explain({**CANARY, "status": status}, NOW)
+    assert lines[0].startswith("hubspot  ")
+
+
+def test_an_object_that_the_operator_has_not_seen() -> None:
+    lines = view.explain({"metadata": {"name": "hubspot", "generation": 1}, "spec": {"provider": "hubspot"}}, NOW)
+    assert lines[:2] == [
+        "hubspot  -  (provider hubspot)",
+        "  why        the operator has not seen it yet; is it running?",
+    ]
+
+
+def test_a_status_of_an_older_spec_says_so() -> None:
+    newer = {**CANARY, "metadata": {**CANARY["metadata"], "generation": 3}}
+    assert "  stale      this is of generation 2; the spec is at 3" in view.explain(newer, NOW)
+
+
+def test_a_time_that_has_come_is_due() -> None:
+    late = NOW.replace(minute=1)
+    assert view.explain(CANARY, late)[-1].startswith("  next       03:00:40 UTC, due: ")
