@@ -87,7 +87,12 @@ class Arrivals:
 
     def settled(self, *, job: timedelta, now: datetime) -> bool:
         """Whether the rate stays as it is while the readings do."""
-        return len(self._samples) < 2 or self._samples[-1].at <= now - LONG - min(job, LONGEST_LAG)
+        if len(self._samples) < 2:
+            return True
+        last = self._samples[-1]
+        # Where nobody works any more, the last minute is not asked.
+        looks_back = LONG if last.busy else RECENT + BEFORE
+        return last.at <= now - looks_back - min(job, LONGEST_LAG)
 
     @property
     def remembered(self) -> int:

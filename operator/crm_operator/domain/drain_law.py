@@ -17,6 +17,9 @@ DEFAULT_DRAIN_TARGET = timedelta(seconds=60)
 #: The share of their time that workers are meant to be busy under a steady load; the rest absorbs its scatter.
 UTILIZATION = 0.85
 
+#: What the smallest work needs, of a worker: rounded up, one.
+SOME = 0.01
+
 
 def drain_target(spec: CrmIntegrationSpec) -> timedelta:
     """The time in which a backlog should be gone."""
@@ -48,11 +51,11 @@ def busy(world: World, reading: QueueReading) -> int:
 def needed(spec: CrmIntegrationSpec, *, backlog: int, working: int, rate: float, job: timedelta) -> float:
     """Workers for `backlog` jobs (>= 0), `working` of them (`busy`) worked on, with `rate` more (>= 0) every second.
 
-    At least 1 for one job. With backlogPerReplica neither the rate nor the time of a job counts.
+    At least `SOME` for one job. With backlogPerReplica neither the rate nor the time of a job counts.
     """
     if spec.scaling.backlog_per_replica is not None:
         need = backlog / spec.scaling.backlog_per_replica
     else:
         queued = max(0, backlog - working)
         need = (rate / UTILIZATION + queued / drain_target(spec).total_seconds()) / speed(spec, job)
-    return max(need, 1.0) if backlog > 0 else need
+    return max(need, SOME) if backlog > 0 else need

@@ -97,6 +97,18 @@ def test_looks_ahead_miss_no_change_of_the_needed_number(steps: list[tuple[int, 
             second += 1
 
 
+def test_after_the_last_job_nobody_looks_again_for_long() -> None:
+    arrivals = Arrivals()
+    for second in range(100):
+        arrivals.record(backlog=20, busy=20, at=NOW + second * SECOND)
+    arrivals.record(backlog=0, busy=0, at=NOW + 100 * SECOND)
+    assert not arrivals.settled(job=SECOND, now=NOW + 106 * SECOND)
+    for second in range(107, 200):
+        now = NOW + second * SECOND
+        assert arrivals.settled(job=SECOND, now=now)
+        assert arrivals.rate(job=SECOND, now=now) == 0
+
+
 def test_an_unread_queue_says_nothing_and_a_gap_begins_the_rate_anew() -> None:
     memory = LoadMemory()
     for second in range(30):

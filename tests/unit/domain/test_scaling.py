@@ -131,6 +131,13 @@ def test_backlog_per_replica_is_kept_to_the_job() -> None:
     assert size(world).replicas == 2
 
 
+def test_the_last_worker_but_one_goes_when_little_is_left() -> None:
+    """100 jobs of 0.1 s, 8 at once, in 60 s: a 50th of a worker, which is one, and no reason to keep two."""
+    spec = a_spec(scaling={"maxReplicas": 20, "drainTarget": "60s", "jobDuration": "100ms"})
+    world = a_world(spec=spec, status=a_status(desired=2), queue=a_queue(100), load=Load(arrival_rate=0, peak=0.02))
+    assert size(world).replicas == 1
+
+
 def test_a_step_down_to_the_rate_limit_is_none_too_small() -> None:
     spec = a_spec(scaling={"maxReplicas": 500, "rateLimit": {"requests": 190, "per": "10s"}})
     world = a_world(spec=spec, status=a_status(desired=10), queue=a_queue(20_000), load=Load())
