@@ -46,8 +46,8 @@ async def test_bounds_hold_and_may_be_changed(scene: Scene) -> None:
     await scene.deployment_until(replicas(5))
     await scene.change(scaling={"minReplicas": 1, "maxReplicas": 2})
     await scene.deployment_until(replicas(2))
-    await scene.change(scaling={"backlogPerReplica": None, "drainTarget": "10s", "jobDuration": "100ms"})
-    # 100 jobs of 0.1 s on 8 at once: one worker is enough for 10 s.
+    await scene.change(scaling={"backlogPerReplica": None, "drainTarget": "10m", "jobDuration": "100ms"})
+    # 100 jobs of 0.1 s on 8 at once: one worker is enough for 10 minutes, and none waits for half of them.
     await scene.deployment_until(replicas(1))
 
 
