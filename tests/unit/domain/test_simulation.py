@@ -1,5 +1,6 @@
 """Whole rollouts in virtual time: golden logs for a reader, and random orders with the invariants after every step."""
 
+import copy
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from crm_operator.api.v1alpha1 import RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.plan import SetReplicas
+from crm_operator.domain.revision import revision_of
 from tests.unit.domain.builders import a_guard, a_pause, a_spec
 from tests.unit.domain.simulation import Simulation
 from tests.unit.domain.transitions import documented
@@ -275,6 +277,31 @@ def test_the_same_world_gives_the_same_plan() -> None:
     sim.ship("v2")
     world = sim.world()
     assert decide(world) == decide(world)
+
+
+@pytest.mark.parametrize("steps", [[], QUICK["steps"]], ids=["no canary", "canary"])
+def test_a_rollout_goes_on_by_its_own_timers_when_no_event_comes(steps: list[Any]) -> None:
+    """Looks come from changes of Deployments and pods, and from the time that the last plan named."""
+    # By backlog and without guards nothing else asks for a look.
+    sim = running(
+        scaling={"maxReplicas": 20, "backlogPerReplica": 10, "scaleDownAfter": "1s"},
+        guards=[],
+        rollout=QUICK | {"steps": steps},
+    )
+    sim.run(30)
+    sim.ship("v2")
+    for _ in range(100):
+        plan = sim.operate()
+        before = copy.deepcopy(sim.deployments)
+        sim.control()
+        sim.run_pods()
+        if sim.deployments != before:
+            continue
+        if plan.requeue_after is None:
+            break
+        sim.pass_time(plan.requeue_after)
+    assert sim.phase is RolloutPhase.STABLE, f"nobody looks again:\n{sim.log()}"
+    assert sim.stable == revision_of(sim.spec.workers.template)
 
 
 def test_stopping_damage_comes_before_restoring() -> None:

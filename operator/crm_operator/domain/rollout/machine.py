@@ -32,7 +32,14 @@ def advance(world: World, verdicts: Sequence[Verdict]) -> Move:
     else:
         was = world.status.rollout or _first_state(world)
         move = _next(world, was, verdicts, asked)
+        if _place(move.rollout) != _place(was):
+            # The new state's own timers are set by a pass that sees it, and no event need bring that about.
+            move = replace(move, look_again=world.now)
     return replace(move, rollout=history.remembered(was, move.rollout, world.now))
+
+
+def _place(rollout: RolloutStatus) -> tuple[object, ...]:
+    return rollout.phase, rollout.step, rollout.stable_revision, rollout.candidate_revision
 
 
 def unmoved(world: World) -> RolloutStatus:
