@@ -51,6 +51,9 @@ async def test_workers_with_long_jobs_stay_while_the_idle_ones_go(scene: Scene) 
         return ready == 0 < holders == sum(number > 0 for number in jobs.values())
 
     async with scene.record_pods() as pods, scene.load() as load:
+        # Before the first job no worker shows what it works on, and none can be told from another (docs/scaling.md).
+        load.burst(1)
+        await scene.drained()
         load.burst(3)
         _, _, jobs = await scene.eventually(seen, all_begun, within=30)
         busy = {name for name, number in jobs.items() if number}
