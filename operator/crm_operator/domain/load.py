@@ -5,12 +5,13 @@ for `scaleDownAfter` nothing goes down (`domain/scaling`): by then the window is
 it on every look with the world as far as it is known, and puts its answer into the world.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from crm_operator.domain.arrivals import Arrivals
 from crm_operator.domain.drain_law import busy, drain_target
 from crm_operator.domain.job_duration import job_duration
-from crm_operator.domain.scaling import LATE, demand, whole
+from crm_operator.domain.scaling import LATE, Demand, demand, whole
 from crm_operator.domain.series import PeakWindow
 from crm_operator.domain.world import Load, QueueReading, World
 
@@ -39,27 +40,27 @@ class LoadMemory:
         now = max(world.now, reading.at)
         rate = self._arrivals.rate(job=job, now=now)
         window = world.spec.scaling.scale_down_after
-        self._peak.record(demand(world, reading, rate=rate).workers, now, window=window)
+        asked = demand(world, reading)
+        self._peak.record(asked(rate).workers, now, window=window)
         falls_at = self._peak.falls_at
         times = [None if falls_at is None else falls_at + window, *_grows_late(world, reading)]
-        times.append(self._moves_at(world, reading, job=job, now=now))
+        if world.spec.scaling.backlog_per_replica is None:  # else no size depends on the rate
+            times.append(self._moves_at(asked, job=job, now=now))
         return Load(
             arrival_rate=rate,
             peak=self._peak.peak,
             look_again=min((time for time in times if time is not None and time > world.now), default=None),
         )
 
-    def _moves_at(self, world: World, reading: QueueReading, *, job: timedelta, now: datetime) -> datetime | None:
+    def _moves_at(self, asked: Callable[[float], Demand], *, job: timedelta, now: datetime) -> datetime | None:
         """When to look again because the rate moves although the readings do not; None: it does not.
 
         To look ahead is cheap, and to look is not: so the next time is when the needed workers change in number, to the
         second, or the end of what was looked ahead.
         """
-        if world.spec.scaling.backlog_per_replica is not None:
-            return None  # no size depends on the rate
 
         def needed(at: datetime) -> int:
-            return whole(demand(world, reading, rate=self._arrivals.rate(job=job, now=at)).workers)
+            return whole(asked(self._arrivals.rate(job=job, now=at)).workers)
 
         at, present = now, needed(now)
         for _ in range(_AHEAD):

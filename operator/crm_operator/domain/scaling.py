@@ -1,6 +1,7 @@
 """How many workers should run: the drain law's need, held against the past and the bounds. See docs/scaling.md."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from crm_operator.api.duration import render
@@ -40,17 +41,23 @@ class Demand:
         return self.need if self.cap is None else min(self.need, self.cap.workers)
 
 
-def demand(world: World, reading: QueueReading, *, rate: float) -> Demand:
-    """Workers that `reading` and `rate` (jobs/s that arrive, >= 0) ask for.
+def demand(world: World, reading: QueueReading) -> Callable[[float], Demand]:
+    """What `reading` asks for, by the rate of arrivals (jobs/s, >= 0); all that the rate does not change is found once.
 
     One step more, a tenth and at least one worker, when the oldest job has waited for over half of `drainTarget`: then
     something is slower than the law believes.
     """
     spec, job = world.spec, job_duration(world).mean
-    need = needed(spec, backlog=reading.backlog, working=busy(world, reading), rate=rate, job=job)
-    if waits_longer_than(world, reading, share=LATE):
-        need += max(1.0, STEP * need)
-    return Demand(need=need, cap=cap(world, speed=speed(spec, job), used=throttle(world)))
+    working, late = busy(world, reading), waits_longer_than(world, reading, share=LATE)
+    limit = cap(world, speed=speed(spec, job), used=throttle(world))
+
+    def at(rate: float) -> Demand:
+        need = needed(spec, backlog=reading.backlog, working=working, rate=rate, job=job)
+        if late:
+            need += max(1.0, STEP * need)
+        return Demand(need=need, cap=limit)
+
+    return at
 
 
 def waits_longer_than(world: World, reading: QueueReading, *, share: float) -> bool:
@@ -79,7 +86,7 @@ def size(world: World) -> Size:
 
 def _from_reading(world: World, reading: QueueReading, held: int) -> Size:
     spec, view = world.spec, world.queue
-    asked = demand(world, reading, rate=world.load.arrival_rate or 0.0)
+    asked = demand(world, reading)(world.load.arrival_rate or 0.0)
     now = whole(asked.workers)
     lasting = max(asked.workers, world.load.peak or 0.0)
     need = whole(lasting)

@@ -91,9 +91,9 @@ def test_looks_ahead_miss_no_change_of_the_needed_number(steps: list[tuple[int, 
             if changed or now >= due:
                 load = lazy.notice(world)
                 due = load.look_again or NOW + timedelta(days=1)
-                needed = whole(demand(world, reading, rate=load.arrival_rate or 0.0).workers)
+                needed = whole(demand(world, reading)(load.arrival_rate or 0.0).workers)
                 changed = False
-            assert needed == whole(demand(world, reading, rate=rate).workers)
+            assert needed == whole(demand(world, reading)(rate).workers)
             second += 1
 
 

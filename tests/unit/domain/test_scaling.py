@@ -15,7 +15,7 @@ DRAIN = {"maxReplicas": 20, "drainTarget": "60s", "jobDuration": "400ms", "scale
 
 
 def wanted(world: World, reading: QueueReading, *, rate: float) -> float:
-    return demand(world, reading, rate=rate).workers
+    return demand(world, reading)(rate).workers
 
 
 @pytest.mark.parametrize(
