@@ -124,6 +124,11 @@ async def test_a_rate_limit_bounds_the_workers_and_an_account_shares_it(scene: S
     scene.enqueue(1000, "other")
     await scene.deployment_until(replicas(2), "other")
     await scene.deployment_until(replicas(2))
+    # What is paused spends nothing, however much waits for it.
+    await scene.pause(integrations=["other"], providers=None)
+    await scene.deployment_until(replicas(5))
+    await scene.lift()
+    await scene.deployment_until(replicas(2))
     scene.work_off("other")
     await scene.deployment_until(replicas(4))
 

@@ -15,6 +15,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
     SyncPauseSpec,
     SyncPauseStatus,
+    SyncState,
     Verb,
 )
 from crm_operator.controller import workloads
@@ -291,14 +292,17 @@ class Observer:
         )
 
     def _sharing(self, key: Key, integration: Object) -> tuple[int | None, ...]:
-        """Backlogs of the others of this namespace that spend from the same account of the same provider."""
+        """Backlogs of the others of this namespace that spend from the same account of the same provider.
+
+        A paused one spends nothing.
+        """
         account = _account(integration)
         if account is None:
             return ()
         others = sorted(
             key_of(item)
             for item in self._cache.objects(CRMINTEGRATIONS.kind, key.namespace)
-            if key_of(item) != key and _account(item) == account
+            if key_of(item) != key and _account(item) == account and not _is_paused(item)
         )
         readings = [self._queues.view(other).latest for other in others]
         return tuple(reading.backlog if isinstance(reading, QueueReading) else None for reading in readings)
@@ -336,6 +340,12 @@ def _verbs(integration: Object) -> dict[Verb, str]:
     """The annotations by which people ask something of the rollout."""
     annotations = integration["metadata"].get("annotations") or {}
     return {verb: str(annotations[annotation(verb)]) for verb in Verb if annotation(verb) in annotations}
+
+
+def _is_paused(integration: Object) -> bool:
+    """Whether no worker of a stored integration can start a job until a pause ends."""
+    sync = (integration.get("status") or {}).get("sync") or {}
+    return bool(sync.get("state") == SyncState.PAUSED)
 
 
 def _account(integration: Object) -> tuple[str, str] | None:

@@ -198,7 +198,9 @@ def _requeue(
     if any(guard.state not in (GuardState.OK, GuardState.INACTIVE) for guard in status.guards):
         # What leaves a guard's window is no news from any source.
         times.append(world.now + GUARDS_AGAIN)
-    if world.sharing:
+    limit = world.spec.scaling.rate_limit
+    if limit is not None and limit.account is not None:
+        # Whether others share it or not: one may come, or its pause may end.
         times.append(world.now + SHARES_AGAIN)
     if written is None and report.live_pending(world.status, status):
         times.append(report.live_due(world.status, world.now))

@@ -95,7 +95,9 @@ def test_an_account_is_shared_by_backlog() -> None:
 
 
 def test_the_backlogs_of_sharers_are_looked_at_again() -> None:
-    assert decide(limited(LIMIT, sharing=(5,))).requeue_after == timedelta(seconds=5)
+    account = {**LIMIT, "account": "acme"}
+    assert decide(limited(account, sharing=(5,))).requeue_after == timedelta(seconds=5)
+    assert decide(limited(account, sharing=())).requeue_after == timedelta(seconds=5), "one may come back from a pause"
 
 
 def test_an_unread_sharer_counts_as_much_as_oneself() -> None:
