@@ -32,7 +32,7 @@ class Run:
 
 
 @contextmanager
-def cluster_for(run: Run, tier: Tier) -> Iterator[Cluster]:
+def cluster_for(run: Run, tier: Tier, *, autoscaler_sync_seconds: int = 15) -> Iterator[Cluster]:
     """The named cluster, or one of our own that is taken down afterwards. Raises ClusterError."""
     if run.cluster is not None:
         found = find(run.cluster)
@@ -42,7 +42,7 @@ def cluster_for(run: Run, tier: Tier) -> Iterator[Cluster]:
         return
     name = DEFAULT_CLUSTERS[tier]
     try:
-        yield up(name=name, tier=tier)
+        yield up(name=name, tier=tier, autoscaler_sync_seconds=autoscaler_sync_seconds)
     finally:
         down(name=name)
 

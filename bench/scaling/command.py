@@ -8,7 +8,7 @@ import typer
 from bench.records import RESULTS, read
 from bench.scaling.replay import Setting, run
 from bench.scaling.report import replay_table
-from bench.scaling.scalers import parse
+from bench.scaling.scalers import Kind, parse
 from bench.scaling.traces import DRAIN_TARGET, SMOKE, TRACES, trace
 from bench.stage import Run
 
@@ -18,7 +18,8 @@ READY_AFTER = 5.0
 
 def replay(
     scaler: Annotated[
-        str, typer.Option(help="operator, fixed=N, hpa=N (jobs per worker), or external: one in the cluster.")
+        str,
+        typer.Option(help="operator; fixed=N; hpa=N or hpa-tuned=N (jobs per worker); external: one in the cluster."),
     ] = "operator",
     loads: Annotated[list[str] | None, typer.Option("--load", help=f"Of {', '.join(TRACES)}; default: all.")] = None,
     label: Annotated[str | None, typer.Option(help="Name of the series; default: the scaler's.")] = None,
@@ -54,6 +55,8 @@ def replay(
         raise typer.BadParameter(str(error)) from None
     except KeyError as error:
         raise typer.BadParameter(f"no load is called {error}; there are {', '.join(TRACES)}") from None
+    if cluster is not None and chosen.kind is Kind.HPA_TUNED:
+        raise typer.BadParameter(f"--scaler {scaler} needs a cluster with a setting of its own: leave --cluster out")
     how = Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience)
     setting = Setting(
         scaler=chosen,

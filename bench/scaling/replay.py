@@ -20,7 +20,7 @@ from bench.jobs import send
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
 from bench.scaling.fleet import Fleet
-from bench.scaling.hpa import Adapter, autoscaler
+from bench.scaling.hpa import TUNED_SYNC_SECONDS, Adapter, autoscaler
 from bench.scaling.pods import ready_after
 from bench.scaling.scalers import NAME, QUEUE, Kind, Scaler, deployment, integration
 from bench.scaling.score import tally
@@ -51,7 +51,11 @@ class Setting:
 def run(how: Run, setting: Setting, traces: Sequence[Trace]) -> Path:
     """Replay all traces; returns the file of raw data, `<out>/scaling-LABEL.jsonl`."""
     path = how.out / f"scaling-{setting.scaler.label}.jsonl"
-    with cluster_for(how, Tier.API) as cluster, adapter_for(setting.scaler, cluster) as adapter:
+    sync = TUNED_SYNC_SECONDS if setting.scaler.kind is Kind.HPA_TUNED else 15
+    with (
+        cluster_for(how, Tier.API, autoscaler_sync_seconds=sync) as cluster,
+        adapter_for(setting.scaler, cluster) as adapter,
+    ):
         labels = ready_after(cluster, setting.ready_after)
         asyncio.run(_replay(how, setting, traces, cluster, labels, path, adapter))
     return path
@@ -60,7 +64,7 @@ def run(how: Run, setting: Setting, traces: Sequence[Trace]) -> Path:
 @contextmanager
 def adapter_for(scaler: Scaler, cluster: Cluster) -> Iterator[Adapter | None]:
     """What tells an HPA the length of the queue, if one is to scale."""
-    if scaler.kind is not Kind.HPA:
+    if not scaler.is_hpa:
         yield None
         return
     with Adapter() as adapter, adapter.registered(cluster):
@@ -143,12 +147,13 @@ class _Scene:
             path = f"{collection('crmintegrations', self.ns)}/{NAME}"
             body = integration(self.url, trace.limit, labels, drain_target=setting.drain_target)
         else:
-            hpa = setting.scaler.kind is Kind.HPA
-            path, body = f"{self._deployments}/{NAME}", deployment(1 if hpa else setting.scaler.number, labels)
+            replicas = 1 if setting.scaler.is_hpa else setting.scaler.number
+            path, body = f"{self._deployments}/{NAME}", deployment(replicas, labels)
         (await server_side_apply(self.kube, path, body)).raise_for_status()
-        if setting.scaler.kind is Kind.HPA:
+        if setting.scaler.is_hpa:
             path = f"/apis/autoscaling/v2/namespaces/{self.ns}/horizontalpodautoscalers/{NAME}"
-            (await server_side_apply(self.kube, path, autoscaler(setting.scaler.number))).raise_for_status()
+            body = autoscaler(setting.scaler.number, tuned=setting.scaler.kind is Kind.HPA_TUNED)
+            (await server_side_apply(self.kube, path, body)).raise_for_status()
         for manifest in setting.manifests:
             self.cluster.run_kubectl("apply", "--namespace", self.ns, "--filename", str(manifest))
 

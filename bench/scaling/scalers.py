@@ -15,6 +15,7 @@ class Kind(StrEnum):
     OPERATOR = "operator"  # this operator, started for the replay
     FIXED = "fixed"  # nobody: a Deployment of constant size
     HPA = "hpa"  # Kubernetes' own HorizontalPodAutoscaler on the length of the queue
+    HPA_TUNED = "hpa-tuned"  # the same at its fastest, see `hpa`
     EXTERNAL = "external"  # whoever is installed in the cluster and was told to
 
 
@@ -26,14 +27,20 @@ class Scaler:
     label: str
     number: int = 0  # workers of a fixed one; of an HPA, jobs for each worker
 
+    @property
+    def is_hpa(self) -> bool:
+        return self.kind in (Kind.HPA, Kind.HPA_TUNED)
+
 
 def parse(text: str, *, label: str | None = None) -> Scaler:
-    """From `operator`, `fixed=N`, `hpa=N` or `external`. Raises ValueError that says what is accepted."""
+    """From `operator`, `fixed=N`, `hpa=N`, `hpa-tuned=N` or `external`. Raises ValueError."""
     kind, _, number = text.partition("=")
-    if kind in (Kind.FIXED, Kind.HPA) and number.isdecimal() and int(kind == Kind.HPA) <= int(number) <= 1000:
+    least = {Kind.FIXED: 0, Kind.HPA: 1, Kind.HPA_TUNED: 1}
+    if kind in least and number.isdecimal() and least[Kind(kind)] <= int(number) <= 1000:
         return Scaler(Kind(kind), label or f"{kind}-{int(number)}", int(number))
     if number or kind not in (Kind.OPERATOR, Kind.EXTERNAL):
-        raise ValueError(f"scaler {text!r}: say operator, external, fixed=N with N from 0, or hpa=N from 1, to 1000")
+        accepted = "operator, external, fixed=N with N from 0 to 1000, hpa=N or hpa-tuned=N with N from 1 to 1000"
+        raise ValueError(f"scaler {text!r}: say {accepted}")
     return Scaler(Kind(kind), label or kind)
 
 

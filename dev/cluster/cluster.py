@@ -150,10 +150,12 @@ def up(
     *,
     progress: Progress | None = None,
     fake_nodes: int = DEFAULT_FAKE_NODES,
+    autoscaler_sync_seconds: int = 15,
 ) -> Cluster:
     """Start a cluster, or find the healthy one of that name and tier; returns when it is complete.
 
-    What an earlier, killed run left under that name is removed first. `fake_nodes` counts in the api tier only.
+    What an earlier, killed run left under that name is removed first. `fake_nodes` counts in the api tier only, and
+    Kubernetes' default of `autoscaler_sync_seconds`, for HorizontalPodAutoscalers, is 15. Both need the local provider.
     Raises ClusterError; see dev.cluster.errors.
     """
     tier, provider = Tier(tier), ProviderName(provider)
@@ -174,7 +176,9 @@ def up(
         if chosen is ProviderName.KIND:
             kind.start(name, work, progress)
         else:
-            local.start(name, tier, work, progress, fake_nodes=fake_nodes)
+            local.start(
+                name, tier, work, progress, fake_nodes=fake_nodes, autoscaler_sync_seconds=autoscaler_sync_seconds
+            )
         started = _find(work)
         assert started is not None
         return started

@@ -41,6 +41,7 @@ class ControlPlane:
     services: IPv4Network
     binaries: Binaries
     node_tier: bool
+    autoscaler_sync_seconds: int  # how often HorizontalPodAutoscalers are looked at
 
     @property
     def server(self) -> str:
@@ -162,6 +163,7 @@ def controller_manager(plane: ControlPlane, authority: Authority) -> Component:
             "--concurrent-deployment-syncs=20",
             "--concurrent-replicaset-syncs=20",
             "--concurrent-gc-syncs=40",
+            f"--horizontal-pod-autoscaler-sync-period={plane.autoscaler_sync_seconds}s",
             "--profiling=false",
         ],
     )

@@ -30,7 +30,9 @@ from dev.cluster.state import Record, all_records
 API_PORT = 6443  # in a network namespace of its own, the usual port is free
 
 
-def start(name: str, tier: Tier, work: Path, progress: Progress, *, fake_nodes: int) -> None:
+def start(
+    name: str, tier: Tier, work: Path, progress: Progress, *, fake_nodes: int, autoscaler_sync_seconds: int
+) -> None:
     """Start a cluster in an unused work folder and wait until it is complete.
 
     Raises MissingRequirement for what this machine lacks, ComponentFailed for a component that ended or is not ready
@@ -46,7 +48,8 @@ def start(name: str, tier: Tier, work: Path, progress: Progress, *, fake_nodes: 
     began = time.monotonic()
     record = _reserve(name, tier, work, progress)
     try:
-        _start_components(record, work, binaries, progress, fake_nodes=fake_nodes)
+        plane = _plane(record, work, binaries, autoscaler_sync_seconds)
+        _start_components(record, plane, progress, fake_nodes=fake_nodes)
     except BaseException:  # an interrupt too: a half-started cluster is of no use to anybody
         teardown.end_processes(work)
         raise
@@ -93,12 +96,12 @@ def _reserve(name: str, tier: Tier, work: Path, progress: Progress) -> Record:
     return record
 
 
-def _start_components(record: Record, work: Path, binaries: Binaries, progress: Progress, *, fake_nodes: int) -> None:
+def _start_components(record: Record, plane: ControlPlane, progress: Progress, *, fake_nodes: int) -> None:
+    work, binaries = plane.work, plane.binaries
     supervisor = Supervisor(work)
     progress.busy("starting the control plane")
     supervisor.launch(isolated=record.tier is Tier.NODE)
     authority = Authority(work / "pki")
-    plane = _plane(record, work, binaries)
     if record.block:
         the_node = Node(plane, Addresses(record.block))
         node.prepare_machine(the_node, node.supervisor_pid(supervisor))
@@ -118,13 +121,23 @@ def _start_components(record: Record, work: Path, binaries: Binaries, progress: 
         )
 
 
-def _plane(record: Record, work: Path, binaries: Binaries) -> ControlPlane:
+def _plane(record: Record, work: Path, binaries: Binaries, autoscaler_sync_seconds: int) -> ControlPlane:
     if record.block:
         addresses = Addresses(record.block)
-        return ControlPlane(record.name, work, addresses.node, API_PORT, addresses.services, binaries, node_tier=True)
-    assert record.port is not None
-    services = control_plane.API_TIER_SERVICES
-    return ControlPlane(record.name, work, control_plane.LOOPBACK, record.port, services, binaries, node_tier=False)
+        address, port, services = addresses.node, API_PORT, addresses.services
+    else:
+        assert record.port is not None
+        address, port, services = control_plane.LOOPBACK, record.port, control_plane.API_TIER_SERVICES
+    return ControlPlane(
+        name=record.name,
+        work=work,
+        address=address,
+        port=port,
+        services=services,
+        binaries=binaries,
+        node_tier=record.tier is Tier.NODE,
+        autoscaler_sync_seconds=autoscaler_sync_seconds,
+    )
 
 
 def _start_control_plane(supervisor: Supervisor, plane: ControlPlane, authority: Authority) -> Api:

@@ -103,7 +103,7 @@ async def test_the_autoscaler_is_told_the_length_of_the_queue(api_cluster: Clust
                 send(broker, QUEUE, 120)
             objects = {
                 f"/apis/apps/v1/namespaces/{ns}/deployments/{NAME}": deployment(1, {}),
-                f"/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers/{NAME}": autoscaler(50),
+                f"/apis/autoscaling/v2/namespaces/{ns}/horizontalpodautoscalers/{NAME}": autoscaler(50, tuned=False),
             }
             for path, body in objects.items():
                 (await server_side_apply(kube, path, body)).raise_for_status()

@@ -67,6 +67,7 @@ def test_an_unknown_load_is_refused() -> None:
         ("fixed=7", Scaler(Kind.FIXED, "fixed-7", 7)),
         ("fixed=0", Scaler(Kind.FIXED, "fixed-0", 0)),
         ("hpa=50", Scaler(Kind.HPA, "hpa-50", 50)),
+        ("hpa-tuned=50", Scaler(Kind.HPA_TUNED, "hpa-tuned-50", 50)),
     ],
 )
 def test_a_scaler_is_named_on_the_command_line(text: str, scaler: Scaler) -> None:
