@@ -557,8 +557,8 @@ WRONG = [
             guards=[a_guard(metric={"from": "queue", "name": "dead", "per": "waiting"}, reduce="Ratio", window="5m")]
         ),
         "spec.guards[0].reduce",
-        "a queue has no counters, histograms or levels over time, so Ratio does not work; "
-        "write reduce: Last or Increase",
+        "a queue has no second counter and no histograms, so Ratio does not work; "
+        "write Last, Average, Max, Increase or Rate",
     ),
     wrong(
         "pods without metrics",
@@ -684,6 +684,7 @@ GOOD = [
                 *(a_guard(reduce.lower(), **POD_GUARD | {"reduce": reduce}) for reduce in ("Rate", "Average", "Max")),
                 a_guard("last", metric={"from": "pods", "name": "latency"}, warning={"above": 0.5}, critical=None),
                 a_guard("dead", reduce="Increase", window="1h"),
+                *(a_guard(f"dead-{r.lower()}", reduce=r, window="5m") for r in ("Rate", "Average", "Max")),
             ],
         ),
         id="guards of all kinds",

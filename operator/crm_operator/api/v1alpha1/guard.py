@@ -164,9 +164,9 @@ class Guard(ApiModel):
                 path=".metric",
             ),
             cel(
-                "self.metric.from != 'queue' || self.reduce in ['Last', 'Increase']",
-                expression="'a queue has no counters, histograms or levels over time, so ' + self.reduce + "
-                "' does not work; write reduce: Last or Increase'",
+                "self.metric.from != 'queue' || !(self.reduce in ['Ratio', 'Quantile'])",
+                expression="'a queue has no second counter and no histograms, so ' + self.reduce + "
+                "' does not work; write Last, Average, Max, Increase or Rate'",
                 path=".reduce",
             ),
             cel(

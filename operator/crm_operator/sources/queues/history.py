@@ -6,15 +6,22 @@ Used by `broker` (writes) and `hub` (reads).
 """
 
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, QueueMetric, Reduce
-from crm_operator.domain.reductions import not_filled
+from crm_operator.domain.gauge import GaugeSeries
+from crm_operator.domain.reductions import needs_levels, not_filled
 from crm_operator.domain.series import CounterSeries, LevelSeries
 from crm_operator.domain.world import STARTING, Evidence, QueueReading, QueueView, Reading, Unknown
 
 #: What decides whether a reading differs from the one before. Not the age: it grows with every second.
 Counts = tuple[int, int, int, int, int, int]
+
+#: A count that guards reduce over a window, and whether as a gauge (Average, Max) or by its growth.
+_Asked = tuple[QueueMetric, bool]
+#: Readings further apart have a gap between them: three times the second after which a broker is read again.
+_APART = timedelta(seconds=3)
 
 
 class QueueHistory:
@@ -23,7 +30,7 @@ class QueueHistory:
     def __init__(self, *, window: timedelta) -> None:
         self._window = window
         self.latest: QueueReading | Unknown = Unknown("the queue is not read yet", STARTING)
-        self._asked: dict[QueueMetric, timedelta] = {}  # the longest window of an Increase guard
+        self._asked: dict[_Asked, timedelta] = {}  # the longest window
         self._limits: dict[QueueMetric, float] = {}  # the lowest one of a Last guard
         self._just_changed = False
         self._restart()
@@ -32,7 +39,7 @@ class QueueHistory:
         self._previous: QueueReading | None = None
         self._good_since: datetime | None = None
         self._readings = 0
-        self._series = {metric: _series_for(metric) for metric in self._asked}
+        self._series: dict[_Asked, RisingLevel | LevelSeries | GaugeSeries] = {}
 
     def set_window(self, window: timedelta) -> None:
         """A longer `scaleDownAfter` starts anew: readings count as good for as long as the window remembers."""
@@ -46,7 +53,7 @@ class QueueHistory:
         """Take the newest reading; says whether it differs from the one before.
 
         A guard of a level needs two readings above its limit, so above one the reading after a change counts as one
-        too: `previous` differs.
+        too: `previous` differs. So does any reading by which an average moves.
         """
         before, self.latest = self.latest, reading
         if after_gap or isinstance(reading, Unknown) or isinstance(before, Unknown):
@@ -58,12 +65,19 @@ class QueueHistory:
         if self._good_since is None:
             self._good_since = reading.at
         self._readings += 1
-        for metric in self._asked:
-            self._record_metric(metric, reading)
+        for asked in self._asked:
+            self._record_asked(asked, reading)
         changed = isinstance(before, Unknown) or _counts(before) != _counts(reading)
         settled = self._just_changed and self._is_above(reading)
         self._just_changed = changed
-        return changed or settled
+        return changed or settled or any(self._moves(asked, reading.at) for asked in self._asked)
+
+    def _moves(self, asked: _Asked, now: datetime) -> bool:
+        """Whether an average changes although the count does not."""
+        series = self._series[asked]
+        if not isinstance(series, GaugeSeries) or series.same_since is None:
+            return False
+        return now - series.same_since <= self._asked[asked]
 
     def _is_above(self, reading: QueueReading) -> bool:
         return any(_value(metric, reading) > limit for metric, limit in self._limits.items())
@@ -75,27 +89,42 @@ class QueueHistory:
         return QueueView(latest=self.latest, good_since=self._good_since)
 
     def evidence(self, guard: Guard) -> Evidence:
-        """For one guard with metric.from = queue. An Increase is remembered from the first time it is asked for."""
+        """For one guard with metric.from = queue. A window is remembered from the first time it is asked for."""
         metric = QueueMetric(guard.metric.name or "")
+        window = guard.window or timedelta(0)
+        asked = (metric, needs_levels(guard))
         if guard.reduce is Reduce.LAST:
             limits = [threshold.above for threshold in (guard.warning, guard.critical) if threshold is not None]
             self._limits[metric] = min(self._limits.get(metric, math.inf), *limits)
-        elif guard.window is not None and guard.window > self._asked.get(metric, timedelta(0)):
-            self._ask(metric, guard.window)
+        elif window > self._asked.get(asked, timedelta(0)):
+            self._ask(asked, window)
         if isinstance(self.latest, Unknown):
             return Evidence(overall=self.latest)
-        if guard.reduce is Reduce.LAST:
-            previous = None if self._previous is None else float(_value(metric, self._previous))
-            value = float(_value(metric, self.latest))
-            return Evidence(overall=Reading(value, samples=1, at=self.latest.at, previous=previous))
-        return Evidence(overall=self._increase(metric, guard.window or timedelta(0), self.latest))
+        return Evidence(overall=self._reduced(guard.reduce, metric, window, self.latest))
+
+    def _reduced(
+        self, reduce: Reduce, metric: QueueMetric, window: timedelta, latest: QueueReading
+    ) -> Reading | Unknown:
+        match reduce:
+            case Reduce.LAST:
+                previous = None if self._previous is None else float(_value(metric, self._previous))
+                return Reading(float(_value(metric, latest)), samples=1, at=latest.at, previous=previous)
+            case Reduce.AVERAGE | Reduce.MAX:
+                return self._of_level(reduce, metric, window, latest)
+            case Reduce.RATE:
+                grown = self._increase(metric, window, latest)
+                seconds = window.total_seconds()
+                return grown if isinstance(grown, Unknown) else replace(grown, value=grown.value / seconds)
+            case _:
+                return self._increase(metric, window, latest)  # the API server lets no other reduction through
 
     def _increase(self, metric: QueueMetric, window: timedelta, latest: QueueReading) -> Reading | Unknown:
         """Of dead jobs: how many were added, a purge or replay notwithstanding. Of a level: against the window's start.
 
         Until readings have been good for the window, the first is a lower bound, and the second is not known.
         """
-        series = self._series[metric]
+        series = self._series[metric, False]
+        assert isinstance(series, RisingLevel | LevelSeries), series
         filled_at = series.filled_at(window, latest.at)
         unfilled = None if filled_at is None else not_filled(metric.value, window, filled_at)
         if isinstance(series, CounterSeries):
@@ -108,21 +137,50 @@ class QueueHistory:
         start = series.at(latest.at - window) or 0.0
         return Reading(max(0.0, _value(metric, latest) - start), samples=self._readings, at=latest.at)
 
-    def _ask(self, metric: QueueMetric, window: timedelta) -> None:
-        is_new = metric not in self._asked
-        self._asked[metric] = window
-        if is_new:
-            self._series[metric] = _series_for(metric)
-            if isinstance(self.latest, QueueReading):
-                self._record_metric(metric, self.latest)
+    def _of_level(
+        self, reduce: Reduce, metric: QueueMetric, window: timedelta, latest: QueueReading
+    ) -> Reading | Unknown:
+        """Until readings have been good for the window, a maximum is a lower bound, and an average is not known."""
+        series = self._series[metric, True]
+        assert isinstance(series, GaugeSeries), series
+        first_at = series.first_at or latest.at
+        filled_at = first_at + window
+        unfilled = not_filled(metric.value, window, filled_at) if filled_at > latest.at else None
+        if reduce is Reduce.MAX:
+            return Reading(
+                series.peak(window, latest.at) or 0.0,
+                samples=self._readings,
+                at=latest.at,
+                previous=series.held(window, latest.at),
+                lower_bound=unfilled,
+            )
+        if unfilled is not None:
+            return unfilled
+        return Reading(
+            _mean(series, window, latest.at) or 0.0,
+            samples=self._readings,
+            at=latest.at,
+            previous=_mean(series, window, latest.at, without_newest=True),
+        )
 
-    def _record_metric(self, metric: QueueMetric, reading: QueueReading) -> None:
-        series, value = self._series[metric], float(_value(metric, reading))
+    def _ask(self, asked: _Asked, window: timedelta) -> None:
+        """From now on; what was remembered for a shorter window does not reach back far enough."""
+        self._asked[asked] = window
+        self._series.pop(asked, None)
+        if isinstance(self.latest, QueueReading):
+            self._record_asked(asked, self.latest)
+
+    def _record_asked(self, asked: _Asked, reading: QueueReading) -> None:
+        if asked not in self._series:
+            self._series[asked] = _series_for(asked, reading.at)
+        series, value = self._series[asked], float(_value(asked[0], reading))
         if isinstance(series, RisingLevel):
             series.record_level(value, reading.at)
-        elif isinstance(series, LevelSeries):
+        elif isinstance(series, GaugeSeries):
+            series.record(value, reading.at, apart=_APART)
+        else:
             series.record(value, reading.at)
-        series.forget_before(reading.at - self._asked[metric])
+        series.forget_before(reading.at - self._asked[asked])
 
 
 class RisingLevel(CounterSeries):
@@ -141,8 +199,16 @@ class RisingLevel(CounterSeries):
         self.record(self._risen, at)
 
 
-def _series_for(metric: QueueMetric) -> RisingLevel | LevelSeries:
+def _series_for(asked: _Asked, now: datetime) -> RisingLevel | LevelSeries | GaugeSeries:
+    metric, as_gauge = asked
+    if as_gauge:
+        return GaugeSeries(since=now)
     return RisingLevel() if metric is QueueMetric.DEAD else LevelSeries()
+
+
+def _mean(series: GaugeSeries, window: timedelta, now: datetime, *, without_newest: bool = False) -> float | None:
+    area, seconds = series.area(window, now, without_newest=without_newest)
+    return area / seconds if seconds > 0 else None
 
 
 def _value(metric: QueueMetric, reading: QueueReading) -> int:
