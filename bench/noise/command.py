@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from bench.noise.bake import judge_bakes
 from bench.noise.judge import judge
-from bench.noise.report import noise_table
+from bench.noise.report import bake_table, noise_table
 from bench.records import RESULTS, Writer, header, read
 
 #: Of the limit.
@@ -19,21 +20,26 @@ SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 def noise(
     days: Annotated[float, typer.Option(min=0.01, help="Simulated days for each share.")] = 30.0,
+    bake: Annotated[
+        bool, typer.Option("--bake", help="Releases in their bake, with no stable version beside.")
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="An hour of each, to see that it works.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the raw data.")] = RESULTS.parent / "out",
     seed: Annotated[int, typer.Option(help="Of the errors.")] = 1,
 ) -> None:
-    """Judge healthy canaries whose errors come close to the limit; needs no cluster.
+    """Judge healthy canaries, or bakes, whose errors come close to the limit; needs no cluster.
 
     Examples:
       python -m bench noise --days 1
+      python -m bench noise --bake --days 1
     """
     days = 1 / 24 if smoke else days
-    path = out / "noise.jsonl"
-    writer = Writer(path, header("noise", kubernetes="not used", seed=seed, settings={"days": days}))
+    name, judging = ("noise-bake", judge_bakes) if bake else ("noise", judge)
+    path = out / f"{name}.jsonl"
+    writer = Writer(path, header(name, kubernetes="not used", seed=seed, settings={"days": days}))
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         # The longest first.
-        for found in pool.map(partial(judge, days=days, seed=seed), sorted(SHARES, reverse=True)):
+        for found in pool.map(partial(judging, days=days, seed=seed), sorted(SHARES, reverse=True)):
             print(f"bench: {found['share']:.0%} of the limit is judged", file=sys.stderr, flush=True)
             writer.run(**found)
-    print(noise_table(read(path)))
+    print((bake_table if bake else noise_table)(read(path)))

@@ -23,9 +23,9 @@ _SLOW, _EACH, _FAST = 5.0, 1.0, 0.25
 #: Every second is judged for so long after an error of the canary.
 _LOOK = 6.0
 
-_ERRORS = "crm_sync_errors_total"
-_GUARD = a_guard(critical={"above": LIMIT}, window=f"{WINDOW:g}s", metric={"from": "pods", "name": _ERRORS})
-_SPEC = a_spec(metrics={"pods": {}}, guards=[_GUARD.model_dump(mode="json", by_alias=True, exclude_none=True)])
+ERRORS = "crm_sync_errors_total"
+GUARD = a_guard(critical={"above": LIMIT}, window=f"{WINDOW:g}s", metric={"from": "pods", "name": ERRORS})
+SPEC = a_spec(metrics={"pods": {}}, guards=[GUARD.model_dump(mode="json", by_alias=True, exclude_none=True)])
 _ROLLOUT = RolloutStatus(
     phase=RolloutPhase.CANARY, stable_revision="old", candidate_revision="new", weight=20, start_time=NOW
 )
@@ -68,11 +68,11 @@ def crossing(pods: Sequence[Pod], begin: float, end: float) -> Counter[str]:
         now = NOW + timedelta(seconds=at)
         for name, each in zip(names, pods, strict=True):
             errors, jobs = each.counted(at)
-            counters = {_ERRORS: Sample(errors, errors), JOBS_METRIC: Sample(jobs, jobs)}
+            counters = {ERRORS: Sample(errors, errors), JOBS_METRIC: Sample(jobs, jobs)}
             fleet.record(name, counters, now)
         blame = None
         if at >= begin - _EACH:
-            world = a_world(now=now, spec=_SPEC, status=status, evidence={_GUARD.name: fleet.evidence(_GUARD, now)})
+            world = a_world(now=now, spec=SPEC, status=status, evidence={GUARD.name: fleet.evidence(GUARD, now)})
             (verdict,) = evaluate(world)
             status = status.model_copy(update={"guards": recorded((verdict,), world, {})})
             blame = verdict.blame

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bench.figures import table, where
+from bench.figures import percentile, table, where
+from bench.noise.bake import BAKE, WORSE
 from bench.noise.judge import JOBS_PER_SECOND, LIMIT, PODS, WINDOW
 from bench.records import Series, read
 
@@ -16,13 +17,30 @@ release; the canary then goes on as if nothing had been. The aim is none at 80 %
 """
 
 
+_BAKE_METHOD = f"""### In the bake
+
+`python -m bench noise --bake`: all {PODS} pods together make a share of the limit on average, for an hour at the old
+version and then for a bake of {BAKE / 60:g} minutes at a new one that is as good. No stable version is left to compare
+with. Each bake is judged twice: without and with what the operator remembers of that hour (`status.rollout.baseline`).
+A tenth as many releases are bad: they fail {WORSE:g} times as often as the old version, and are to be rolled back; the
+seconds count from the bake's beginning, and hold those that the limit itself takes.
+"""
+
+
 def section(results: Path) -> str | None:
     """None without raw data."""
-    path = results / "noise.jsonl"
-    if not path.exists():
-        return None
-    series = read(path)
-    return f"{_METHOD}\n{noise_table(series)}\n\n{where('noise', series)}\n"
+    parts = (("noise", _METHOD, noise_table), ("noise-bake", _BAKE_METHOD, bake_table))
+    found = [
+        f"{method}\n{made(series)}\n\n{where(name, series)}\n"
+        for name, method, made in parts
+        if (series := _series(results, name)) is not None
+    ]
+    return "\n".join(found) or None
+
+
+def _series(results: Path, name: str) -> Series | None:
+    path = results / f"{name}.jsonl"
+    return read(path) if path.exists() else None
 
 
 def noise_table(series: Series) -> str:
@@ -37,3 +55,22 @@ def noise_table(series: Series) -> str:
         for run in sorted(series.runs, key=lambda run: run["share"])
     ]
     return table([*head, "rollbacks"], rows)
+
+
+def bake_table(series: Series) -> str:
+    """One row for each share of the limit."""
+    head = ("of the limit", "healthy bakes", "times over the limit", "rolled back without", "with the baseline")
+    rows = [
+        [
+            f"{run['share']:.0%}",
+            *(str(run[name]) for name in ("bakes", "crossings", "rollbacks_without", "rollbacks")),
+            f"{run['bad_rolled_back']} of {run['bad']}",
+            *(_seconds(run["bad_seconds"], percent) for percent in (50, 95)),
+        ]
+        for run in sorted(series.runs, key=lambda run: run["share"])
+    ]
+    return table([*head, "bad ones rolled back", "after, p50", "p95"], rows)
+
+
+def _seconds(values: list[float], percent: float) -> str:
+    return f"{percentile(values, percent):.0f} s" if values else "-"

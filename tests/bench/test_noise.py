@@ -2,6 +2,7 @@
 
 import random
 
+from bench.noise.bake import judge_bakes
 from bench.noise.errors import Pod, crossings, pod
 from bench.noise.judge import LIMIT, WINDOW, crossing, judge
 
@@ -36,3 +37,13 @@ def test_the_simulation_would_see_a_rollback() -> None:
     spans = crossings(bad.errors, limit=LIMIT, window=WINDOW)
     told = [crossing([bad, *good], *span)["revision"] for span in spans]
     assert any(told)
+
+
+def test_bakes_close_to_the_limit_roll_nothing_back_and_bad_releases_do() -> None:
+    """Without a baseline most of these healthy releases were rolled back."""
+    found = judge_bakes(0.8, days=0.11, seed=1)
+    assert found["crossings"] > 10
+    assert found["rollbacks_without"] > found["bakes"] / 2
+    assert found["rollbacks"] == 0
+    assert found["bad_rolled_back"] == found["bad"]
+    assert all(seconds < 300 for seconds in found["bad_seconds"])

@@ -37,6 +37,7 @@ from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.secrets import Secrets
 from crm_operator.controller.templates import TemplateChecks
 from crm_operator.controller.workloads import Ledger
+from crm_operator.domain.baseline import BaselineMemory
 from crm_operator.domain.blame import is_finding
 from crm_operator.domain.idle import WorkMemory
 from crm_operator.domain.key import Key
@@ -90,6 +91,7 @@ class Observer:
         #: What makes an intent (all else follows from the template of that revision), and its fingerprint.
         self._fingerprints: dict[tuple[Key, Role], tuple[tuple[str, str, bool], str]] = {}
         self._work: dict[Key, WorkMemory] = {}
+        self._baselines: dict[Key, BaselineMemory] = {}
 
     async def observe(
         self,
@@ -146,6 +148,7 @@ class Observer:
             world,
             load=self._loads.setdefault(key, LoadMemory()).notice(world),
             idle=self._work.setdefault(key, WorkMemory()).notice(world),
+            baseline=self._baselines.setdefault(key, BaselineMemory()).notice(world),
         )
 
     def pauses(self, key: Key, provider: str, now: datetime) -> tuple[Pause, ...]:
@@ -192,6 +195,7 @@ class Observer:
         for role in ROLES:
             self._fingerprints.pop((key, role), None)
         self._work.pop(key, None)
+        self._baselines.pop(key, None)
 
     async def _known(
         self, integration: Object, status: CrmIntegrationStatus, target: str, now: datetime

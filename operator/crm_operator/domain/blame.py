@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Literal
 
-from crm_operator.api.v1alpha1 import Guard, GuardState, GuardStatus, Reduce
+from crm_operator.api.duration import render
+from crm_operator.api.v1alpha1 import Guard, GuardBaseline, GuardState, GuardStatus, Reduce
+from crm_operator.domain import baseline
 from crm_operator.domain.world import Neighbour, Reading, Recent, Unknown
 
 Blame = Literal["revision", "provider", "undecided"]
@@ -65,12 +67,48 @@ CLEAR_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What the trusted version did before, for a version with no other one beside it."""
+
+    did: GuardBaseline
+    ran: timedelta  # for how long the version on trial has run, > 0: of its window, what it can have filled
+
+    def explains(self, guard: Guard, mine: Reading) -> bool:
+        """Whether a version that fails no oftener, by its jobs, could have so many errors in the window.
+
+        As beside a stable version: half as often is as well, and else it must not be chance. By time where jobs are
+        not counted on both sides. What is known of less than the window is no baseline: it would explain anything.
+        """
+        if guard.reduce not in baseline.COUNTING or not self.did.events:
+            return False
+        errors, done = baseline.events(guard, mine), baseline.jobs(mine)
+        if done and self.did.jobs:
+            base, past = done, float(self.did.jobs)
+        else:
+            base = min(self.ran, guard.window or self.ran).total_seconds()
+            past = float(self.did.seconds)
+        if past < base:
+            return False
+        if self.did.events * base >= SHARED_FAULT * errors * past:
+            return True
+        together = round(errors + self.did.events)
+        return together <= MANY and _at_most(self.did.events, together, past / (base + past)) >= CHANCE
+
+    @property
+    def shown(self) -> str:
+        """`what the version before had (94 in 180000 jobs, 1h)`"""
+        jobs = "" if self.did.jobs is None else f"{self.did.jobs} jobs, "
+        return f"what the version before had ({self.did.events} in {jobs}{render(timedelta(seconds=self.did.seconds))})"
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Whom a breach blames."""
 
     blame: Blame
     why: str = ""  # a clause, when numbers alone do not tell
     stable_clear: bool = False  # the provider is still to blame, and stable does clearly better by now
+    by_chance: bool = False  # nobody is blamed, since a version as good as the trusted one does this now and then
 
 
 class Likeness(Enum):
@@ -88,16 +126,30 @@ def find(
     was: GuardStatus | None,
     now: datetime,
     neighbours: Sequence[Neighbour] = (),
+    past: Past | None = None,
 ) -> Finding:
-    """Whom `mine`, a critical reading of the version on trial, blames; `other` is stable's, `was` the last verdict."""
+    """Whom `mine`, a critical reading of the version on trial, blames; `other` is stable's, `was` the last verdict.
+
+    `past` is what the trusted version did before; it is asked when there is no `other`.
+    """
     blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
     if not isinstance(other, Reading):
         if blamed == "provider":
             return Finding("provider", "since an outage of both")
-        return by_neighbours(guard, neighbours, began=was.since if was is not None and blamed else now, now=now)
+        return alone(guard, mine, neighbours, past, began=was.since if was is not None and blamed else now, now=now)
     found = _compared(guard, mine, other, was, now)
     if found.blame == "revision" and _by_chance(guard, mine, other):
-        return Finding("undecided", "no more than chance makes of what stable has as well")
+        return Finding("undecided", "no more than chance makes of what stable has as well", by_chance=True)
+    return found
+
+
+def alone(
+    guard: Guard, mine: Reading, neighbours: Sequence[Neighbour], past: Past | None, *, began: datetime, now: datetime
+) -> Finding:
+    """With no stable worker to compare with: the provider's other integrations tell, and what was before."""
+    found = by_neighbours(guard, neighbours, began=began, now=now)
+    if found.blame == "revision" and past is not None and past.explains(guard, mine):
+        return Finding("undecided", f"no more than chance makes of {past.shown}", by_chance=True)
     return found
 
 

@@ -76,8 +76,9 @@ class PodFleet:
         for side, pods in sides.items():
             group = self._group(pods, now)
             reading = group.reduce(guard)
-            if len(sides) > 1 and isinstance(reading, Reading):
-                reading = replace(reading, recent=group.recent(guard, jobs=JOBS_METRIC))
+            if isinstance(reading, Reading):
+                compared = len(sides) > 1
+                reading = replace(reading, recent=group.recent(guard, jobs=JOBS_METRIC, window_only=not compared))
             by_revision[side] = reading
         return Evidence(by_revision=by_revision, overall=self._group(list(self.pods.values()), now).reduce(guard))
 

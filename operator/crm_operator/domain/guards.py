@@ -5,7 +5,7 @@ Only a real value can breach. Called by decide on every pass; rollout.py and hea
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import (
@@ -20,11 +20,13 @@ from crm_operator.api.v1alpha1 import (
     Reduce,
     RolloutPhase,
 )
+from crm_operator.domain import baseline
 from crm_operator.domain import blame as blame_of
-from crm_operator.domain.blame import Blame, Likeness
+from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 
+_A_MOMENT = timedelta(seconds=1)
 #: A gauge can flicker, so it must be over the limit twice running; what counters say cannot.
 _GAUGES = (Reduce.LAST, Reduce.AVERAGE, Reduce.MAX)
 
@@ -41,6 +43,7 @@ class Verdict:
     stable_value: float | None = None  # beside `value`, which is then the new version's
     blame: Blame | None = None  # of Critical only
     stable_clear: bool = False  # of Critical with the provider to blame: stable does clearly better by now
+    by_chance: bool = False  # of Critical with nobody to blame: as good a version does this now and then
     message: str  # why, with numbers
 
     @property
@@ -104,10 +107,10 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     beside = f", {_shown(guard, other)} on stable" if isinstance(other, Reading) else ", stable not read"
     good = other.value if isinstance(other, Reading) else None
     if state is GuardState.CRITICAL:
-        found = blame_of.find(guard, mine, other, _was(world, guard), world.now, world.neighbours)
+        past = _past(world, guard, whole_window=False)
+        found = blame_of.find(guard, mine, other, _was(world, guard), world.now, world.neighbours, past)
         where = f"on the new version{beside}" + (f", {found.why}" if found.why else "")
-        verdict = _verdict(guard, mine, state, blame=found.blame, where=where, stable_clear=found.stable_clear)
-        return replace(verdict, stable_value=good)
+        return replace(_blamed(guard, mine, found, where), stable_value=good)
     stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
     # The new version is below the limit only because it does less: the provider is down for both. When it clearly does
     # better, it is the cure, and holding it would keep the trouble.
@@ -139,9 +142,29 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: 
         return _verdict(
             guard, reading, state, blame="provider", where=f"since {began:%H:%M:%S}, before the rollout began"
         )
-    found = blame_of.by_neighbours(guard, world.neighbours, began=began, now=world.now)
+    past = _past(world, guard, whole_window=True)
+    found = blame_of.alone(guard, reading, world.neighbours, past, began=began, now=world.now)
     where = f"since {began:%H:%M:%S}, after the rollout began" + (f", {found.why}" if found.why else "")
-    return _verdict(guard, reading, state, blame=found.blame, where=where)
+    return _blamed(guard, reading, found, where)
+
+
+def _blamed(guard: Guard, reading: Reading, found: Finding, where: str) -> Verdict:
+    verdict = _verdict(guard, reading, GuardState.CRITICAL, blame=found.blame, where=where)
+    return replace(verdict, stable_clear=found.stable_clear, by_chance=found.by_chance)
+
+
+def _past(world: World, guard: Guard, *, whole_window: bool) -> Past | None:
+    """What the trusted version did before. None: it is not known, or too long ago.
+
+    `whole_window`: the guard's value is of all versions, so its window began before the rollout.
+    """
+    rollout = world.status.rollout
+    did = None if rollout is None else baseline.of(guard.name, rollout.baseline, world.now)
+    if rollout is None or did is None:
+        return None
+    started = None if whole_window else rollout.start_time
+    ran = timedelta.max if started is None else max(world.now - started, _A_MOMENT)
+    return Past(did, ran)
 
 
 def _of_those_who_work(world: World, evidence: Evidence) -> Reading | Unknown:
@@ -182,7 +205,6 @@ def _verdict(
     *,
     blame: Blame | None = None,
     where: str = "",
-    stable_clear: bool = False,
 ) -> Verdict:
     if state is GuardState.OK and reading.lower_bound is not None:
         return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=reading.lower_bound.why)
@@ -200,7 +222,6 @@ def _verdict(
         threshold=threshold,
         samples=reading.samples,
         blame=blame,
-        stable_clear=stable_clear,
         message=f"{_metric(guard)} " + " ".join(part for part in parts if part),
     )
 

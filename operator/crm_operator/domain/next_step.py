@@ -137,6 +137,8 @@ def _promoting(found: Findings) -> NextStep:
 def _baking(found: Findings) -> NextStep:
     bake = found.world.spec.rollout.bake
     objecting = _objecting(found)
+    if objecting is not None and any(verdict.by_chance for verdict in found.verdicts):
+        return NextStep(what=f"Stable after the bake, when guard {objecting} is OK{_or_back(found)}")
     if objecting is not None:
         return NextStep(what=f"Stable {render(bake)} after guard {objecting} is OK{_or_back(found)}")
     started = found.rollout.step_start_time

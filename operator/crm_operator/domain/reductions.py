@@ -88,15 +88,18 @@ class Group:
             case Reduce.MAX:
                 return self._max(name, window)
 
-    def recent(self, guard: Guard, *, jobs: str) -> tuple[Recent, ...]:
+    def recent(self, guard: Guard, *, jobs: str, window_only: bool = False) -> tuple[Recent, ...]:
         """Over 2 s, 4 s, 8 s, ... and the window: two versions that ran for different times, compared over one.
+
+        With `window_only` over the window: what a version that has none beside it did of late.
 
         Of counters the growth and, as its base, that of the counter `jobs` or of what a Ratio divides by; of a
         histogram the quantile and the number of observations. Nothing of a gauge.
         """
+        window = guard.window or timedelta()
         return tuple(
             found
-            for span in _spans(guard.window or timedelta())
+            for span in ((window,) if window_only else _spans(window))
             if (found := self._recent(guard, span, jobs=jobs)) is not None
         )
 

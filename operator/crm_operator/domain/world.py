@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Guard, GuardState, Verb
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Guard, GuardBaseline, GuardState, Verb
 
 #: The reason of an Unknown that time alone will end: not read yet, or not often enough.
 STARTING = "Starting"
@@ -133,7 +133,8 @@ class Reading:
     previous: float | None = None
     #: Why `value` is only a lower bound, e.g. its window is not filled yet. Above a limit it is real.
     lower_bound: Unknown | None = None
-    #: Of counters and histograms, where there are two versions: from the shortest span to the whole window.
+    #: Of counters and histograms, where versions can be told apart: from the shortest span to the whole window, or the
+    #: window alone where there is one version.
     recent: tuple[Recent, ...] = ()
 
 
@@ -258,6 +259,8 @@ class World:
     shrink: Shrink = Shrink()
     #: While a version works without a stable one beside it: who else fails.
     neighbours: tuple[Neighbour, ...] = ()
+    #: By guard, what the recorded stable version did of late, see domain/baseline.
+    baseline: Mapping[str, GuardBaseline] = field(default_factory=dict)
     #: By revision with Ready workers, while jobs wait.
     idle: Mapping[str, Idle] = field(default_factory=dict)
     #: The provider's refusals (HTTP 429) in the last minute; None: nobody counts them, or there is no limit.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, Verb
+from crm_operator.domain.baseline import BaselineMemory
 from crm_operator.domain.decide import decide
 from crm_operator.domain.idle import WorkMemory
 from crm_operator.domain.load import LoadMemory
@@ -35,6 +36,7 @@ from crm_operator.domain.world import (
     Pod,
     QueueView,
     Reading,
+    Recent,
     Unknown,
     Workload,
     World,
@@ -79,6 +81,7 @@ class Simulation:
         self.backlog = 0
         self.outage = False  # the broker cannot be read
         self.failing: set[str] = set()  # revisions whose workers fail
+        self.errors: dict[str, float] = {}  # of the others, in each window; all of a version's workers together
         self.broken: set[str] = set()  # revisions whose workers do not start
         self.misconfigured: set[str] = set()  # ... and of which the kubelet says that they cannot
         self.failed_elsewhere: str | None = None  # an integration that rolled back the image of the template
@@ -94,6 +97,7 @@ class Simulation:
         self._serial = 0
         self._load = LoadMemory()
         self._work = WorkMemory()
+        self._baseline = BaselineMemory()
         self._done: Counter[str] = Counter()
         self._broken_at: datetime | None = None  # when connections failed last
         self._good_since = NOW - timedelta(hours=1)
@@ -209,7 +213,12 @@ class Simulation:
             image="worker:2",
             image_failed_in=self.failed_elsewhere,
         )
-        return dataclasses.replace(world, load=self._load.notice(world), idle=self._work.notice(world))
+        return dataclasses.replace(
+            world,
+            load=self._load.notice(world),
+            idle=self._work.notice(world),
+            baseline=self._baseline.notice(world),
+        )
 
     @property
     def phase(self) -> RolloutPhase | None:
@@ -259,11 +268,17 @@ class Simulation:
         for deployment in self.deployments.values():
             for pod in deployment.pods:
                 counts[pod.revision] = counts.get(pod.revision, 0) + pod.ready
+        window = timedelta(minutes=5)
+        values = {
+            revision: 20.0 * n if revision in self.failing else self.errors.get(revision, 0.0)
+            for revision, n in counts.items()
+        }
         sides: dict[str, Reading | Unknown] = {
             revision: Reading(
-                value=20.0 * n if revision in self.failing else 0.0,
+                value=values[revision],
                 samples=n,
                 at=self.now,
+                recent=(Recent(window, values[revision], 3000.0),) if self.errors else (),
                 lower_bound=None
                 if self.now >= self.filled_at
                 else Unknown(
@@ -273,10 +288,10 @@ class Simulation:
             for revision, n in counts.items()
             if n > 0
         }
-        values = [side.value for side in sides.values() if isinstance(side, Reading)]
-        if not values:
+        if not sides:
             return Evidence(overall=Unknown("there is no pod to read", "NoPods"))
-        return Evidence(by_revision=sides, overall=Reading(value=sum(values), samples=len(values), at=self.now))
+        total = sum(values[revision] for revision in sides)
+        return Evidence(by_revision=sides, overall=Reading(value=total, samples=len(sides), at=self.now))
 
     def _connections(self) -> Evidence:
         """Failures stay in the guard's window of ten minutes."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crm_operator.domain.fleet import JOB_TIME_METRICS, JOBS_METRIC, PodFleet
 from crm_operator.domain.scraped import Sample
-from crm_operator.domain.world import JobsDone, JobTime, Reading, Unknown
+from crm_operator.domain.world import JobsDone, JobTime, Reading, Recent, Unknown
 from tests.unit.domain.fleet import ERRORS, NOON, REFUSED, Fleet, a_guard, at, reason, value
 
 # -- pods that come and go ---------------------------------------------------------------------------------------------
@@ -122,12 +122,14 @@ def test_without_a_count_of_jobs_there_is_none() -> None:
     assert {recent.base for recent in new.recent} == {None}
 
 
-def test_one_version_alone_is_not_compared() -> None:
+def test_one_version_alone_is_counted_over_the_window() -> None:
+    """Its own past is all that it is compared with."""
     fleet = Fleet(old=-60)
     fleet.says(0, "old", 1)
+    fleet.says(0, "old", 20, metric=JOBS_METRIC)
     old = fleet.side(0, "o")
     assert isinstance(old, Reading)
-    assert old.recent == ()
+    assert old.recent == (Recent(timedelta(minutes=5), 1, 20),)
 
 
 def test_without_pods_there_is_no_evidence() -> None:

@@ -16,7 +16,7 @@ from crm_operator.api.v1alpha1 import RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.plan import SetReplicas
 from crm_operator.domain.revision import revision_of
-from tests.unit.domain.builders import a_guard, a_pause, a_spec
+from tests.unit.domain.builders import a_guard, a_pause, a_spec, a_template
 from tests.unit.domain.simulation import Simulation
 from tests.unit.domain.transitions import documented
 
@@ -29,10 +29,12 @@ QUICK = {
 }
 
 
-def running(backlog: int = 100, **spec: Any) -> Simulation:
-    """Ten workers at v1."""
+def running(backlog: int = 100, errors: float = 0, **spec: Any) -> Simulation:
+    """Ten workers at v1, with so many errors in each window."""
     sim = Simulation(a_spec(**({"rollout": QUICK} | spec)))
     sim.backlog = backlog
+    if errors:
+        sim.errors = {revision_of(a_template("v1")): errors}
     sim.ship("v1")
     sim.run(5)
     return sim
@@ -59,6 +61,27 @@ def bad_in_the_bake() -> Simulation:
         sim.run(1)
     sim.failing.add(bad)
     sim.run(15)
+    return sim
+
+
+def chance_in_the_bake() -> Simulation:
+    """Both versions make 8 errors in a window now, 12 then: the old one did before, so nobody is blamed.
+
+    Nor does it begin the bake again. Six times as many are no chance.
+    """
+    sim = running(errors=8, guards=[a_guard(warning=None).to_wire()])
+    sim.errors[sim.ship("v2")] = 1
+    while sim.phase is not RolloutPhase.BAKING:
+        sim.run(1)
+    sim.errors[revision_of(a_template("v2"))] = 12
+    sim.run(15)
+    sim.errors[revision_of(a_template("v2"))] = 9
+    sim.run(310)
+    sim.errors[sim.ship("v3")] = 1
+    while sim.phase is not RolloutPhase.BAKING:
+        sim.run(1)
+    sim.errors[revision_of(a_template("v3"))] = 54
+    sim.run(5)
     return sim
 
 
@@ -235,6 +258,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     good_release,
     bad_release,
     bad_in_the_bake,
+    chance_in_the_bake,
     metrics_outage,
     restart_in_the_canary,
     pause_in_the_canary,

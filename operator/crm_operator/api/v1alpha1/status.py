@@ -178,6 +178,16 @@ class GoodRevision(ApiModel):
     stopped_time: Timestamp | None = Field(default=None, description="When it stopped serving; absent while it serves.")
 
 
+class GuardBaseline(ApiModel):
+    """What the trusted version made one guard count while nothing was wrong; domain/baseline.py has the rule."""
+
+    guard: Name = Field(description="Of a guard that counts events.")
+    events: int = Field(description="Events, e.g. errors, in windows of the guard that were not Critical.")
+    jobs: int | None = Field(default=None, description="Jobs finished meanwhile; absent: nobody counts them.")
+    seconds: int = Field(description="The length of these windows together.")
+    time: Timestamp = Field(description="When the last of them ended.")
+
+
 class RolloutStatus(ApiModel):
     """The rollout's memory. Revisions are names of pod templates, see domain/revision.py."""
 
@@ -231,6 +241,13 @@ class RolloutStatus(ApiModel):
     )
     steps_hash: Annotated[str, StringConstraints(max_length=32)] | None = Field(
         default=None, description="Digest of rollout.steps; edited steps start again."
+    )
+    baseline: list[GuardBaseline] = Field(
+        default=[],
+        max_length=32,
+        description="What the stable version did before and beside the one on trial, which is compared with it when no "
+        "stable worker is left.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["guard"]},
     )
     reason: Text | None = Field(
         default=None, description="What the rollout waits for, or why it ended, in one sentence."

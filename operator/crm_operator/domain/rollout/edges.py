@@ -10,7 +10,16 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
 from crm_operator.api.names import annotation
-from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, RolloutStep, Verb, VerbStatus
+from crm_operator.api.v1alpha1 import (
+    Decision,
+    GuardBaseline,
+    RolloutPhase,
+    RolloutStatus,
+    RolloutStep,
+    Verb,
+    VerbStatus,
+)
+from crm_operator.domain import baseline
 from crm_operator.domain.rollout import history
 from crm_operator.domain.rollout.blocked import is_gone
 from crm_operator.domain.world import World
@@ -71,6 +80,7 @@ def start(
         start_time=world.now,
         waiting_since=world.now,
         steps_hash=steps_hash(steps),
+        baseline=_baseline(world, was, stable),
         reason=why,
     )
     what = "Deployed" if stable is None else "RolloutStarted"
@@ -79,6 +89,12 @@ def start(
         rollout=rollout,
         decisions=(decision(world, "RolloutRestarted" if same else what, why, stable, world.target),),
     )
+
+
+def _baseline(world: World, was: RolloutStatus, stable: str | None) -> list[GuardBaseline]:
+    """What is known of `stable`: seen by now, or recorded when another version was tried beside it."""
+    known = stable is not None and stable == was.stable_revision
+    return baseline.joined(was.baseline, world.baseline) if known else []
 
 
 def _hold(world: World, was: RolloutStatus, stable: str, failed_in: str) -> Move:
@@ -127,6 +143,7 @@ def promote(world: World, was: RolloutStatus, why: str) -> Move:
                 "step": 0,
                 "step_start_time": None,
                 "waiting_since": world.now,
+                "baseline": _baseline(world, was, was.stable_revision),
                 "reason": f"{why}; updating the stable workers",
             }
         ),

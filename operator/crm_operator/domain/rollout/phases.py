@@ -40,7 +40,8 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
         # Promoted without a worker (no work), or all of them are gone: what does not run shows nothing.
         return _awaiting(world, was.model_copy(update={"step_start_time": None}))
     was = was.model_copy(update={"waiting_since": None, "failing_since": None})
-    worried = next((v for v in verdicts if v.state in (GuardState.WARNING, GuardState.CRITICAL)), None)
+    bad = [v for v in verdicts if v.state in (GuardState.WARNING, GuardState.CRITICAL)]
+    worried = next((v for v in bad if not v.by_chance), None)
     if worried is not None:
         # The bake starts again once the guard is quiet, so its clock does not run now.
         return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": says(worried)}))
@@ -49,9 +50,10 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
     now = was.model_copy(update={"step_start_time": started})
     if world.now < ends:
         return Move(rollout=now.model_copy(update={"reason": f"baking until {ends:%H:%M:%S}"}), look_again=ends)
-    unknown = next((v for v in verdicts if v.state is GuardState.UNKNOWN), None)
-    if unknown is not None:
-        return Move(rollout=now.model_copy(update={"reason": says(unknown)}))
+    # What chance explains is no reason to begin again: as often as it comes, the bake would hardly ever end.
+    waits_for = next((v for v in verdicts if v.by_chance or v.state is GuardState.UNKNOWN), None)
+    if waits_for is not None:
+        return Move(rollout=now.model_copy(update={"reason": says(waits_for)}))
     if (objection := unseen(world.stable, verdicts)) is not None:
         return Move(rollout=now.model_copy(update={"reason": objection.why}))
     why = f"no guard objected for {render(world.spec.rollout.bake)}"
