@@ -17,7 +17,7 @@ from crm_operator.api.v1alpha1 import (
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.rollout import Move, advance, steps_hash
-from crm_operator.domain.world import Evidence, JobsDone, TemplateRefused, Unknown, Workload, World
+from crm_operator.domain.world import Evidence, JobsDone, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -101,7 +101,7 @@ def test_without_steps_a_new_template_is_a_guarded_rolling_update() -> None:
         pytest.param(RolloutPhase.CANARY, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="third template in the canary"),
         pytest.param(RolloutPhase.PROMOTING, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="third while promoting"),
         pytest.param(
-            RolloutPhase.BAKING, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="third in a bake without workers"
+            RolloutPhase.BAKING, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="third in the bake: the second is unjudged"
         ),
         pytest.param(RolloutPhase.ROLLED_BACK, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="a fix after a rollback"),
         pytest.param(RolloutPhase.ROLLED_BACK, NEW, RolloutPhase.ROLLED_BACK, GOOD, None, id="a failed one stays out"),
@@ -113,20 +113,6 @@ def test_a_template_in_each_phase(
     rollout = moved(a_world(target=target, status=a_status(in_phase(phase)))).rollout
     assert (rollout.phase, rollout.stable_revision, rollout.candidate_revision) == (to, stable, candidate)
     assert rollout.step == 0
-
-
-@pytest.mark.parametrize(
-    ("workers", "stable"),
-    [
-        pytest.param(a_workload(10, revision=NEW), NEW, id="it serves"),
-        pytest.param(a_workload(10, revision=NEW, ready=1), NEW, id="one of it serves"),
-        pytest.param(a_workload(10, revision=NEW, ready=0), GOOD, id="none is Ready"),
-        pytest.param(a_workload(0, revision=NEW), GOOD, id="no worker is wanted"),
-    ],
-)
-def test_a_third_version_in_the_bake_is_compared_with_one_that_has_served(workers: Workload, stable: str) -> None:
-    rollout = moved(a_world(target=OTHER, status=a_status(in_phase(RolloutPhase.BAKING)), stable=workers)).rollout
-    assert (rollout.phase, rollout.stable_revision, rollout.candidate_revision) == (RolloutPhase.CANARY, stable, OTHER)
 
 
 def test_edited_steps_start_again() -> None:

@@ -124,13 +124,11 @@ def _on_target(world: World, was: RolloutStatus) -> Move | None:
                 return None
             if target == was.stable_revision:
                 return settle(world, was, "Abandoned", "the template is the stable one again")
-            if was.phase is not RolloutPhase.BAKING:
-                return start(world, was, stable=was.stable_revision, why="new template in mid-rollout")
-            # It serves everything and no guard rolled it back: a newer version is judged against it, not against an
-            # older one that nobody wants back. At 0 workers (a pause, no work) it has shown nothing.
-            proven = was.candidate_revision if seen.serves(world, was.candidate_revision) else was.stable_revision
-            move = start(world, was, stable=proven, why="new template while baking")
-            return None if _is_held(move) else move
+            # Not against the one that bakes, though it serves everything: nobody has judged it to the end, and a
+            # rollback must not go there.
+            where = "while baking" if was.phase is RolloutPhase.BAKING else "in mid-rollout"
+            move = start(world, was, stable=was.stable_revision, why=f"new template {where}")
+            return None if _is_held(move) and was.phase is RolloutPhase.BAKING else move
 
 
 def _is_held(move: Move) -> bool:
