@@ -1,5 +1,6 @@
 """The section of docs/benchmarks.md on replayed traces. Arithmetic and text only."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from bench.figures import table, where
 from bench.records import Json, Series, read
 from bench.scaling.score import score
 from bench.scaling.traces import CONCURRENCY, DRAIN_TARGET, JOB_SECONDS, MAX_REPLICAS, TRACES, trace
+from bench.scaling.tradeoff import Point, for_as_much
 
 #: Of the images, beside the page.
 IMAGES = "img"
@@ -21,8 +23,9 @@ load, the true `rateLimit`; everything else is its default. `fixed-N` is a Deplo
 scales: its size was chosen by who knew the loads, and it never waits for a pod. `hpa-N` is Kubernetes' own
 HorizontalPodAutoscaler with its default behavior, on a cluster with its default interval of 15 s, told N jobs for each
 worker and the jobs in the queue whenever it asks; it never goes below one worker. Between one worker and all this is
-what KEDA uses, with 5 as its Redis scaler's default for N, and it is fed no slower here. A `-drain-N` at the operator's
-name is another `drainTarget`.
+what KEDA uses, with 5 as its Redis scaler's default for N, and it is fed no slower here. `hpa-tuned-N` is the same at
+its fastest: an interval of 3 s, which managed clusters do not offer, 100 pods at once, down after 15 s. A `-drain-N` at
+the operator's name is another `drainTarget`.
 
 - **backlog-s**: jobs in the queue, running ones included, times seconds (sampled once a second). **replica-s**: pods
   that exist, Ready or not, times seconds. Both until the load's fixed end, which leaves time to scale down.
@@ -33,6 +36,13 @@ name is another `drainTarget`.
 
 KEDA itself was **not** measured here: `bench/peers/keda` has what scores it with the same replayer.
 """
+
+#: Who is compared with the operator at equal cost.
+RIVALS = ("hpa", "hpa-tuned")
+_COMPARED = """**At equal replica-seconds.** Each HPA above is one choice of jobs per worker, and each choice trades
+workers for backlog. The fewest backlog-seconds that any of them, or a choice between two (a straight line in
+logarithms), has for at most the operator's replica-seconds, and the operator's share of that. With *none so cheap* even
+the cheapest needs more workers."""
 
 _HEAD = (
     *("load", "scaler", "backlog-s", "replica-s", "wait p50", "p95", "most workers", "writes"),
@@ -57,7 +67,8 @@ def section(results: Path) -> str:
     )
     images = "\n\n".join(f"![{name}]({IMAGES}/scaling-{name}.png)" for name in TRACES if _runs(series, name))
     origins = "\n\n".join(f"{_origin(label, found)}{_beside(label, series)}" for label, found in series.items())
-    return f"{_METHOD}\n{shapes}\n\n{replay_table(series)}\n\n{images}\n\n{origins}\n"
+    parts = [f"{_METHOD}\n{shapes}", replay_table(series), comparison(series), images, origins]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def replay_table(series: Mapping[str, Series]) -> str:
@@ -65,6 +76,44 @@ def replay_table(series: Mapping[str, Series]) -> str:
     names = list(dict.fromkeys(run["trace"] for found in series.values() for run in found.runs))
     names.sort(key=lambda name: TRACES.index(name) if name in TRACES else len(TRACES))
     return table(_HEAD, (_row(run) for name in names for run in _runs(series, name)))
+
+
+def comparison(series: Mapping[str, Series]) -> str:
+    """The operator's backlog against that of each family of rivals for as many replica-seconds; empty without both."""
+    rivals = {family: _family(series, family) for family in RIVALS}
+    rivals = {family: of for family, of in rivals.items() if of}
+    ours = _family(series, "operator")
+    if not rivals or not ours:
+        return ""
+    rows = []
+    for name in TRACES:
+        curves = {family: [_point(run) for run in _runs(of, name)] for family, of in rivals.items()}
+        for run in _runs(ours, name):
+            point = _point(run)
+            row = [name, run["scaler"], f"{point.replica_seconds:.0f}", f"{point.backlog_seconds:.0f}"]
+            for curve in curves.values():
+                theirs = for_as_much(curve, point.replica_seconds)
+                row += (
+                    ["none so cheap", ""]
+                    if theirs is None
+                    else [f"{theirs:.0f}", f"{point.backlog_seconds / theirs:.2f}"]
+                )
+            rows.append(row)
+    head = ["load", "scaler", "replica-s", "its backlog-s"]
+    for family in rivals:
+        head += [f"{family}'s backlog-s", "ratio"]
+    return f"{_COMPARED}\n\n{table(head, rows)}"
+
+
+def _family(series: Mapping[str, Series], family: str) -> dict[str, Series]:
+    """The series of one scaler with whatever setting: `hpa-50` and `hpa-5`, not `hpa-tuned-5`."""
+    pattern = re.compile({"operator": r"operator(-drain-\d+)?"}.get(family, rf"{family}-\d+"))
+    return {label: found for label, found in series.items() if pattern.fullmatch(label)}
+
+
+def _point(run: Json) -> Point:
+    found = score(run)
+    return Point(found.replica_seconds, found.backlog_seconds)
 
 
 def _origin(label: str, found: Series) -> str:

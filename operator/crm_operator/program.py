@@ -19,6 +19,7 @@ from crm_operator.clock import utc_now
 from crm_operator.controller.apply import Applier
 from crm_operator.controller.cache import KINDS, Cache
 from crm_operator.controller.deletion_costs import DeletionCosts
+from crm_operator.controller.event_poster import EventPoster
 from crm_operator.controller.health import Health
 from crm_operator.controller.kube import Kube
 from crm_operator.controller.lease import EXIT_LOST, Lease, LeaseLost
@@ -50,6 +51,8 @@ PAUSE_WORKERS = 2
 GAP_POLL = 0.1  # seconds
 #: Seconds that runs under way have to end after SIGTERM; below the pod's grace period.
 FINISH_WITHIN = 5.0
+#: Afterwards, for Events that were not posted yet.
+EVENTS_WITHIN = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ class Program:
         surroundings = Surroundings(policy=policy, on_change=self._queue.add, clock=utc_now)
         self._backends, self._prometheus = backend_hub(surroundings), prometheus_hub(surroundings)
         self._lease = self._make_lease()
+        self._events = EventPoster(kube=kube, identity=options.identity, may_write=self._may_write)
         self._pauses = PauseReconciler(kube=kube, cache=self._cache, clock=utc_now, enqueue=self._queue.add)
         self._reconciler = self._make_reconciler()
         self._resync = Resync(
@@ -139,6 +143,7 @@ class Program:
         # Runs under way may finish: half a plan is worse to read afterwards than a whole one, though either heals.
         if self._workers:
             await asyncio.wait(self._workers, timeout=FINISH_WITHIN)
+            await self._events.finish(EVENTS_WITHIN)
         raise _Stop
 
     async def _lead(self, group: asyncio.TaskGroup) -> None:
@@ -150,6 +155,7 @@ class Program:
         group.create_task(self._pods.run(), name="pods")
         group.create_task(self._backends.run(), name="backends")
         group.create_task(self._prometheus.run(), name="prometheus")
+        group.create_task(self._events.run(), name="events")
         self._workers = [
             group.create_task(self._queue.run(self._reconciler.reconcile), name="work queue"),
             group.create_task(self._pause_queue.run(self._pauses.reconcile), name="pause queue"),
@@ -208,7 +214,6 @@ class Program:
     def _make_reconciler(self) -> Reconciler:
         revisions, templates, ledger = Revisions(self._kube), TemplateChecks(self._kube), Ledger()
         costs = DeletionCosts(kube=self._kube, cache=self._cache, clock=utc_now)
-        lease = self._lease
         return Reconciler(
             kube=self._kube,
             cache=self._cache,
@@ -228,10 +233,10 @@ class Program:
                 ledger=ledger,
                 revisions=revisions,
                 costs=costs,
-                identity=self.options.identity,
+                events=self._events,
                 decided=self._telemetry.decided,
                 pause_made=self._pause_changed,
-                may_write=lambda: lease is None or lease.held,
+                may_write=self._may_write,
             ),
             revisions=revisions,
             templates=templates,
@@ -256,8 +261,11 @@ class Program:
             },
         )
 
+    def _may_write(self) -> bool:
+        return self._lease is None or self._lease.held
+
     def _standby(self) -> bool:
-        return self._lease is not None and not self._lease.held
+        return not self._may_write()
 
 
 async def run(options: Options) -> None:

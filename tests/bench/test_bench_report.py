@@ -69,8 +69,8 @@ def test_a_cell_of_scale_counts_only_its_own_runs() -> None:
         {"from": 1, "to": 4, "seconds": 0.25, "sending_s": 0.002, "sizes": [4]},
     ]
     text = section("scale", Series({}, tuple(runs)))
-    assert "| 0 -> 4 | 2 | 0.50 | 0.50 | 2.50 | 2.50 | p50 < 0.8 s, p95 < 1.5 s | **missed** |" in text
-    assert "| 1 -> 4 | 1 | 0.25 | 0.25 | 0.25 | 0.25 | p50 < 0.8 s, p95 < 1.5 s | met |" in text
+    assert "| 0 -> 4 | 2 | 0.50 | 0.50 | 2.50 | 2.50 | p50 < 0.7 s, p95 < 1.2 s | **missed** |" in text
+    assert "| 1 -> 4 | 1 | 0.25 | 0.25 | 0.25 | 0.25 | p50 < 0.7 s, p95 < 1.2 s | met |" in text
     assert "in one write in 2 of 3 runs" in text
 
 

@@ -158,6 +158,15 @@ class Scene:
     async def events(self) -> list[Json]:
         return await self.list(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")
 
+    async def told(self, *reasons: str, within: float = WITHIN) -> list[Json]:
+        """Events of these reasons, once there is one of each: they are posted a moment after what they tell of."""
+
+        async def look() -> list[Json]:
+            found = [event for event in await self.events() if event["reason"] in reasons]
+            return found if {event["reason"] for event in found} == set(reasons) else []
+
+        return await self.eventually(look, within)
+
     # --- plain HTTP ---
 
     async def find(self, path: str) -> Json | None:

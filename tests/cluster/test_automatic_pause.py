@@ -42,7 +42,7 @@ async def test_a_critical_guard_pauses_until_a_person_lifts_it_and_not_again_for
     assert f"kubectl patch syncpause {name} -n {scene.namespace}" in cond(paused, "Paused")["message"]
     told = await scene.pause_until(lambda obj: obj["status"].get("phase") == "Paused", name)
     assert told["metadata"]["generation"] == 1, "the operator does not write what it made"
-    events = [event for event in await scene.events() if event["reason"] == "PauseRequested"]
+    events = await scene.told("PauseRequested")
     assert [event["type"] for event in events] == ["Warning"]
     await scene.lift(name)
     await scene.deployment_until(replicas(2))

@@ -64,7 +64,7 @@ async def test_without_the_right_to_patch_pods_workers_go_all_the_same_and_it_is
     tried = [request for request in audit.requests() if request.resource == "pods" and request.writes]
     assert {request.code for request in tried} == {403}
     assert len(tried) <= 4 * CONCURRENCY, "once or twice for each shrink, some at once"
-    told = [event for event in await scene.events() if event["reason"] == "DeletionCostRefused"]
+    told = await scene.told("DeletionCostRefused")
     assert len(told) == 1, told
     assert (told[0]["type"], "no right to patch pods" in told[0]["note"]) == ("Warning", True)
     assert log.read_text().count("Could not write deletion costs") == 1

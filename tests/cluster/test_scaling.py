@@ -32,8 +32,11 @@ async def test_workers_follow_the_jobs_that_dramatiq_enqueues(scene: Scene) -> N
     scene.work_off()
     await scene.deployment_until(replicas(0))
     await scene.until(wants(0))
-    notes = [event["note"] for event in await scene.events() if event["reason"] == "Scaled"]
-    assert any("(5 -> 0)" in note for note in notes), notes
+
+    async def to_none() -> bool:
+        return any("(5 -> 0)" in event["note"] for event in await scene.told("Scaled"))
+
+    await scene.eventually(to_none)
     broker.close()
 
 

@@ -43,6 +43,15 @@ def test_a_slow_api_server_has_few_wait_for_it() -> None:
     assert pace.wait(KEYS[2], NOW + SECOND / 10) is None
 
 
+def test_after_slow_writes_turns_are_further_apart_and_after_quick_ones_as_before() -> None:
+    pace = Pace(per_second=10)
+    pace.took(SECOND / 2)
+    assert [pace.wait(key, NOW) for key in KEYS[:3]] == [None, SECOND, 2 * SECOND]
+    pace.took(SECOND / 100)
+    assert pace.wait(KEYS[3], NOW + 2 * SECOND) == SECOND
+    assert pace.wait(KEYS[4], NOW + 2 * SECOND) == SECOND + SECOND / 10
+
+
 def test_those_who_find_others_at_it_do_not_all_ask_again_and_again() -> None:
     pace = Pace(per_second=10, at_once=2)
     with pace.writing(KEYS[0]), pace.writing(KEYS[1]):

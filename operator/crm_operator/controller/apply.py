@@ -2,23 +2,21 @@
 
 A failed write ends the plan, but for what stops damage: that goes ahead whatever happened before it. A SyncPause that
 could not be made ends nothing, since what follows does not rest on it. Events of decisions that stand in status are
-posted too, because they are not decided again. Nothing is retried here; the next pass looks at the world again and
+told too, because they are not decided again. Nothing is retried here; the next pass looks at the world again and
 decides anew.
 """
 
 import logging
-import uuid
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any, assert_never
+from typing import assert_never
 
 from crm_operator.api.names import FIELD_MANAGER_SCALE, FIELD_MANAGER_STATUS, FIELD_MANAGER_TEMPLATE
 from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.deletion_costs import DeletionCosts
+from crm_operator.controller.event_poster import EventPoster
 from crm_operator.controller.kube import (
     CRMINTEGRATIONS,
     DEPLOYMENTS,
-    EVENTS,
     SYNCPAUSES,
     Kube,
     KubeError,
@@ -49,8 +47,6 @@ from crm_operator.domain.world import World
 
 log = logging.getLogger(__name__)
 
-REPORTER = "crm-operator"
-
 
 class Applier:
     """Carries plans out."""
@@ -63,7 +59,7 @@ class Applier:
         ledger: Ledger,
         revisions: Revisions,
         costs: DeletionCosts,
-        identity: str,
+        events: EventPoster,
         decided: Callable[[str], None],  # told of each decision's name once it is recorded, for metrics
         pause_made: Callable[[Key], None],  # told of each SyncPause that was made: it is to be looked at
         may_write: Callable[[], bool],  # whether this process is the active one
@@ -73,7 +69,7 @@ class Applier:
         self._ledger = ledger
         self._revisions = revisions
         self._costs = costs
-        self._identity = identity
+        self._events = events
         self._decided = decided
         self._pause_made = pause_made
         self._may_write = may_write
@@ -116,7 +112,7 @@ class Applier:
                 self._decided(action.what)
             case EmitEvent():
                 self._decided(action.reason)
-                await self._emit(integration, action, world.now)
+                self._events.add(integration, action, world.now)
             case _:
                 assert_never(action)
 
@@ -210,34 +206,6 @@ class Applier:
             "Created SyncPause",
             extra={"integration": str(_key(integration)), "pause": action.name, "reason": action.why},
         )
-
-    async def _emit(self, integration: Object, action: EmitEvent, now: datetime) -> None:
-        metadata = integration["metadata"]
-        body: dict[str, Any] = {
-            "metadata": {"name": f"{metadata['name']}.{uuid.uuid4().hex[:16]}", "namespace": metadata["namespace"]},
-            "regarding": {
-                "apiVersion": CRMINTEGRATIONS.api_version,
-                "kind": CRMINTEGRATIONS.kind,
-                "namespace": metadata["namespace"],
-                "name": metadata["name"],
-                "uid": metadata["uid"],
-            },
-            "eventTime": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
-            "reportingController": REPORTER,
-            "reportingInstance": self._identity,
-            "type": action.type,
-            "reason": action.reason,
-            "action": "Reconcile",
-            "note": action.message,
-        }
-        try:
-            await self._kube.create(EVENTS, metadata["namespace"], body)
-        except KubeError as error:
-            # An Event tells; it does not do. The decision stands in status.
-            log.warning(
-                "Could not post an Event",
-                extra={"integration": str(_key(integration)), "event": action.reason, "reason": str(error)},
-            )
 
 
 def _goes_ahead(action: Action, *, recorded: bool) -> bool:

@@ -132,8 +132,10 @@ class Reconciler:
             return None
         wait = self._pace.wait(key, world.now)
         if wait is None:
+            began = self._clock()
             with self._pace.writing(key):
                 await self._applier.apply(integration, world, plan)
+            self._pace.took(self._clock() - began)
         return wait
 
     async def _say_invalid(

@@ -14,10 +14,13 @@ from datetime import datetime, timedelta
 from crm_operator.domain.key import Key
 
 #: Turns a second: with `report.LIVE_INTERVAL` of 15 s, 300 integrations whose numbers always change do not wait, and a
-#: thousand have their turn within a minute. One costs the API server about 5 ms of CPU: all, a tenth of a core.
+#: thousand have their turn within a minute. One costs the API server about 15 ms of CPU: all, a third of a core.
 PER_SECOND = 20
 #: Writes under way: a slow API server must not have all workers wait for it.
 AT_ONCE = 2
+#: The time between two turns is at least so many times what a write took lately: an API server that is slow has work
+#: that cannot wait.
+REST = 2
 #: A turn that was not taken for this long is lost: those who come late together must not write together.
 KEPT = timedelta(seconds=5)
 
@@ -26,7 +29,7 @@ class Pace:
     """Hands out turns."""
 
     def __init__(self, *, per_second: float = PER_SECOND, at_once: int = AT_ONCE) -> None:
-        self._apart = timedelta(seconds=1) / per_second
+        self._shortest = self._apart = timedelta(seconds=1) / per_second
         self._at_once = at_once
         self._next: datetime | None = None
         self._turns: dict[Key, datetime] = {}
@@ -52,6 +55,10 @@ class Pace:
             yield
         finally:
             self._writing -= 1
+
+    def took(self, time: timedelta) -> None:
+        """How long the last write took: turns that are handed out from now on are that far apart."""
+        self._apart = max(self._shortest, min(REST * time, KEPT))
 
     def forget(self, key: Key) -> None:
         """It has nothing to write any more."""
