@@ -561,6 +561,25 @@ WRONG = [
         "write Last, Average, Max, Increase or Rate",
     ),
     wrong(
+        "jobs of the newest value",
+        an_integration(metrics=PODS, guards=[a_guard(minJobs=20)]),
+        "spec.guards[0].minJobs",
+        "minJobs counts the jobs of a window, and Last has none; remove minJobs, or write reduce: Average or Max",
+    ),
+    wrong(
+        "jobs that nobody counts",
+        an_integration(guards=[a_guard(reduce="Increase", window="5m", minJobs=1)]),
+        "spec.guards",
+        "a guard's minJobs counts jobs in the workers' metrics, but metrics.pods is not set; "
+        "add it, e.g. metrics: {pods: {port: 9191}}, or remove minJobs",
+    ),
+    wrong(
+        "fewer than no jobs",
+        an_integration(metrics=PODS, guards=[a_guard(**POD_GUARD | {"minJobs": -1})]),
+        "spec.guards[0].minJobs",
+        "should be greater than or equal to 0",
+    ),
+    wrong(
         "pods without metrics",
         an_integration(guards=[a_guard(**POD_GUARD)]),
         "spec.guards",
@@ -672,7 +691,7 @@ GOOD = [
         an_integration(
             metrics=PODS,
             guards=[
-                a_guard("increase", **POD_GUARD),
+                a_guard("increase", **POD_GUARD | {"minJobs": 20}),
                 a_guard(
                     "ratio", **POD_GUARD | {"reduce": "Ratio", "metric": {"from": "pods", "name": "a", "per": "b"}}
                 ),

@@ -28,6 +28,7 @@ from crm_operator.controller.secrets import Secrets
 from crm_operator.domain.default_guards import guards_of, lacks_metric, readings_of
 from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW
 from crm_operator.domain.key import Key
+from crm_operator.domain.min_jobs import with_enough_jobs
 from crm_operator.domain.rate_limit import HITS_METRIC, PACE
 from crm_operator.domain.reductions import metric_names, needs_levels
 from crm_operator.domain.world import Evidence, Reading, Unknown
@@ -75,7 +76,11 @@ class MetricSources:
         wanted = [reading for guard, _ in guards_of(spec.guards) for reading in _readings(key, spec, guard)]
         by_origin = {origin: [guard for guard in wanted if guard.metric.from_ is origin] for origin in MetricOrigin}
         longest = CLOSE_INTERVAL if closely else _longest_interval(status)
-        self._hubs.pods.watch(key, self._pod_source(key, spec, by_origin[MetricOrigin.PODS], longest=longest))
+        counting = [guard for guard in wanted if guard.metric.from_ is MetricOrigin.PODS or guard.min_jobs]
+        self._hubs.pods.watch(
+            key,
+            self._pod_source(key, spec, by_origin[MetricOrigin.PODS], window=_window(counting), longest=longest),
+        )
         self._hubs.backends.watch(key, await self._backend_source(key, spec, by_origin[MetricOrigin.BACKEND]))
         self._hubs.prometheus.watch(
             key, await self._prometheus_source(key, spec, status, by_origin[MetricOrigin.PROMETHEUS])
@@ -85,7 +90,7 @@ class MetricSources:
         """What each guard in force reads, by its name."""
         found: dict[str, Evidence] = {}
         for guard, _ in guards_of(spec.guards):
-            readings = [(reading, self._read(key, spec, reading)) for reading in _readings(key, spec, guard)]
+            readings = [(reading, self._judgeable(key, spec, reading)) for reading in _readings(key, spec, guard)]
             if not readings:
                 continue
             # The first that has it, or could not be read and may have it.
@@ -115,6 +120,12 @@ class MetricSources:
         self._hubs.backends.forget(key)
         self._hubs.prometheus.forget(key)
 
+    def _judgeable(self, key: Key, spec: CrmIntegrationSpec, guard: Guard) -> Evidence:
+        found = self._read(key, spec, guard)
+        if not guard.min_jobs or guard.window is None:
+            return found
+        return with_enough_jobs(guard, found, self._hubs.pods.jobs_within(key, guard.window))
+
     def _read(self, key: Key, spec: CrmIntegrationSpec, guard: Guard) -> Evidence:
         match guard.metric.from_:
             case MetricOrigin.QUEUE:
@@ -130,7 +141,7 @@ class MetricSources:
                 return Evidence(overall=Unknown(f"{field} is not set", "NotConfigured"))
 
     def _pod_source(
-        self, key: Key, spec: CrmIntegrationSpec, guards: Sequence[Guard], *, longest: timedelta
+        self, key: Key, spec: CrmIntegrationSpec, guards: Sequence[Guard], *, window: timedelta, longest: timedelta
     ) -> PodSource | None:
         pods = spec.metrics.pods
         if pods is None:
@@ -143,7 +154,7 @@ class MetricSources:
             path=pods.path,
             interval=min(pods.interval, longest),
             metrics=names,
-            window=max(_window(guards), JOB_TIME_WINDOW),
+            window=max(window, JOB_TIME_WINDOW),
             targets=self._targets(key, spec),
             levels=_levels(guards),
         )

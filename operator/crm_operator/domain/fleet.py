@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.min_jobs import JobsWithin
 from crm_operator.domain.reductions import Group
 from crm_operator.domain.scraped import Kind, Scrape, Scraped
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Reading, Unknown
@@ -86,11 +87,20 @@ class PodFleet:
         """Jobs of each revision that has pods, from the start of its pods on, those included that are gone."""
         done: dict[str, JobsDone | Unknown] = {}
         for side, pods in self._sides().items():
-            if all(pod.fault_of(JOBS_METRIC, Kind.COUNTER, now, self.stale_after) for pod in pods if pod.is_there):
+            if self._count_no_jobs(pods, now):
                 done[side] = self._group(pods, now).why(JOBS_METRIC, Kind.COUNTER)
             else:
                 done[side] = _sum_jobs([*map(_jobs_of, pods), self._jobs_of_gone.get(side)])
         return done
+
+    def jobs_within(self, window: timedelta, now: datetime) -> JobsWithin:
+        """Jobs finished within `window`, which must not reach back further than `keep`, as far as they were seen."""
+        if not (sides := self._sides()):
+            return JobsWithin(by_revision={}, overall=Unknown("there is no pod to read", "NoPods"))
+        return JobsWithin(
+            by_revision={side: self._jobs_within(pods, window, now) for side, pods in sides.items()},
+            overall=self._jobs_within(list(self.pods.values()), window, now),
+        )
 
     def job_times(self, now: datetime) -> dict[str, JobTime]:
         """The mean duration of each revision's jobs over the window, for revisions that have pods and did enough."""
@@ -130,10 +140,20 @@ class PodFleet:
         """Whether an average may cross a limit although no pod says anything new."""
         return any(pod.moves(self.keep, now) for pod in self.pods.values())
 
+    def _jobs_within(self, pods: Sequence[PodMemory], window: timedelta, now: datetime) -> float | Unknown:
+        if self._count_no_jobs(pods, now):
+            return self._group(pods, now).why(JOBS_METRIC, Kind.COUNTER)
+        memories = [pod.metrics.get(JOBS_METRIC) for pod in pods]
+        return sum(memory.counter.increase(window, now) for memory in memories if memory is not None)
+
     def _sides(self) -> dict[str, list[PodMemory]]:
         """By revision, of those that have a pod now, all its pods."""
         sides = sorted({pod.revision for pod in self.pods.values() if pod.is_there})
         return {side: [pod for pod in self.pods.values() if pod.revision == side] for side in sides}
+
+    def _count_no_jobs(self, pods: Sequence[PodMemory], now: datetime) -> bool:
+        """No pod of these that is there gives a count."""
+        return all(pod.fault_of(JOBS_METRIC, Kind.COUNTER, now, self.stale_after) for pod in pods if pod.is_there)
 
     def _group(self, pods: Sequence[PodMemory], now: datetime) -> Group:
         return Group(pods, now=now, stale_after=self.stale_after, called="pods")

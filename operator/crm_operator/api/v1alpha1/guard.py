@@ -170,6 +170,12 @@ class Guard(ApiModel):
                 path=".reduce",
             ),
             cel(
+                "!has(self.minJobs) || self.minJobs == 0 || self.reduce != 'Last'",
+                "minJobs counts the jobs of a window, and Last has none; remove minJobs, "
+                "or write reduce: Average or Max",
+                path=".minJobs",
+            ),
+            cel(
                 "self.metric.from != 'backend' || self.reduce != 'Quantile'",
                 "a JSON endpoint has no histograms, so Quantile does not work; read it from pods, "
                 "or a quantile of its own with reduce: Last",
@@ -188,3 +194,10 @@ class Guard(ApiModel):
     window: duration_between("5s", "1h") | None = Field(default=None, description="Of all but Last.")  # type: ignore[valid-type]
     warning: Threshold | None = Field(default=None, description="Holds the rollout.")
     critical: Threshold | None = Field(default=None, description="Rolls the release back when it is to blame.")
+    min_jobs: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Jobs that the judged version must have finished within the window; with fewer the guard is "
+        "Unknown. Needs metrics.pods. Default 0.",
+    )

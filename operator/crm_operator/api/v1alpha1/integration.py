@@ -246,6 +246,13 @@ class CrmIntegrationSpec(ApiModel):
                 path=".guards",
             ),
             cel(
+                "!has(self.guards) || (has(self.metrics) && has(self.metrics.pods)) || "
+                "self.guards.all(g, !has(g.minJobs) || g.minJobs == 0)",
+                "a guard's minJobs counts jobs in the workers' metrics, but metrics.pods is not set; "
+                "add it, e.g. metrics: {pods: {port: 9191}}, or remove minJobs",
+                path=".guards",
+            ),
+            cel(
                 "!has(self.rollout) || !has(self.rollout.minJobs) || self.rollout.minJobs == 0 || "
                 "(has(self.metrics) && has(self.metrics.pods))",
                 "minJobs counts jobs in the workers' metrics, but metrics.pods is not set; "

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.busy_pods import InProgress
 from crm_operator.domain.key import Key
+from crm_operator.domain.min_jobs import JobsWithin
 from crm_operator.domain.world import STARTING, Evidence, JobsDone, JobTime, Unknown
 from crm_operator.sources.bounded_http import new_client
 from crm_operator.sources.pods.scrape import Scraper
@@ -67,6 +68,11 @@ class PodHub:
         """Jobs that each revision's pods have finished since they started, for revisions that have pods."""
         watched = self._watched.get(key)
         return {} if watched is None else watched.jobs_done()
+
+    def jobs_within(self, key: Key, window: timedelta) -> JobsWithin:
+        """Jobs finished within `window`, which must not be longer than the source's."""
+        watched = self._watched.get(key)
+        return JobsWithin(by_revision={}, overall=_NOT_WATCHED) if watched is None else watched.jobs_within(window)
 
     def job_times(self, key: Key) -> Mapping[str, JobTime]:
         """How long each revision's jobs took of late; needs JOB_TIME_METRICS among the source's metrics."""

@@ -10,6 +10,7 @@ from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC, BusyPods, InProgress
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.key import Key
+from crm_operator.domain.min_jobs import JobsWithin
 from crm_operator.domain.scraped import Sample, Scrape
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
 from crm_operator.sources.pods.scrape import Scraper
@@ -84,6 +85,9 @@ class WatchedPods:
 
     def jobs_done(self) -> dict[str, JobsDone | Unknown]:
         return self._fleet.jobs_done(self._clock())
+
+    def jobs_within(self, window: timedelta) -> JobsWithin:
+        return self._fleet.jobs_within(window, self._clock())
 
     def job_times(self) -> dict[str, JobTime]:
         return self._fleet.job_times(self._clock())
