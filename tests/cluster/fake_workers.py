@@ -19,6 +19,7 @@ class FakeWorkers:
         self.port = port
         self._integration = integration
         self.jobs: dict[str, int] = {}  # in progress, by pod
+        self.says: dict[str, str] = {}  # further lines, by pod
         self._scene = scene
         self._runner = runner
         self._network = network
@@ -54,7 +55,8 @@ class FakeWorkers:
         self._read.add(pod)
         labels = '{queue_name="crm_hubspot",actor_name="sync"}'
         return web.Response(
-            text=f"# TYPE dramatiq_messages_inprogress gauge\ndramatiq_messages_inprogress{labels} {self.jobs[pod]}\n"
+            text=f"# TYPE dramatiq_messages_inprogress gauge\n"
+            f"dramatiq_messages_inprogress{labels} {self.jobs[pod]}\n{self.says.get(pod, '')}"
         )
 
     async def _give_address(self, pod: str) -> None:

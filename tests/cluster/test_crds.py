@@ -580,6 +580,46 @@ WRONG = [
         "should be greater than or equal to 0",
     ),
     wrong(
+        "workspaces of a queue",
+        an_integration(guards=[a_guard(reduce="Increase", window="5m", minWorkspaces=2)]),
+        "spec.guards[0].minWorkspaces",
+        "minWorkspaces counts the label workspace of metrics from pods, and queue has none; "
+        "remove minWorkspaces, or read the metric from pods",
+    ),
+    wrong(
+        "workspaces of a query",
+        an_integration(
+            metrics=PROMETHEUS,
+            guards=[
+                a_guard(metric={"from": "prometheus", "query": "x"}, reduce="Increase", window="5m", minWorkspaces=2)
+            ],
+        ),
+        "spec.guards[0].minWorkspaces",
+        "or read the metric from pods; a query can count workspaces itself",
+    ),
+    wrong(
+        "workspaces of a gauge",
+        an_integration(metrics=PODS, guards=[a_guard(**POD_GUARD | {"reduce": "Max", "minWorkspaces": 2})]),
+        "spec.guards[0].minWorkspaces",
+        "minWorkspaces counts the workspaces in which a counter grew, before a breach is Critical; "
+        "write reduce: Increase, Rate or Ratio, and critical, or remove minWorkspaces",
+    ),
+    wrong(
+        "workspaces of a warning",
+        an_integration(
+            metrics=PODS,
+            guards=[a_guard(**POD_GUARD | {"critical": None, "warning": {"above": 1}, "minWorkspaces": 2})],
+        ),
+        "spec.guards[0].minWorkspaces",
+        "and critical, or remove minWorkspaces",
+    ),
+    wrong(
+        "101 workspaces",
+        an_integration(metrics=PODS, guards=[a_guard(**POD_GUARD | {"minWorkspaces": 101})]),
+        "spec.guards[0].minWorkspaces",
+        "should be less than or equal to 100",
+    ),
+    wrong(
         "pods without metrics",
         an_integration(guards=[a_guard(**POD_GUARD)]),
         "spec.guards",
@@ -691,7 +731,7 @@ GOOD = [
         an_integration(
             metrics=PODS,
             guards=[
-                a_guard("increase", **POD_GUARD | {"minJobs": 20}),
+                a_guard("increase", **POD_GUARD | {"minJobs": 20, "minWorkspaces": 3}),
                 a_guard(
                     "ratio", **POD_GUARD | {"reduce": "Ratio", "metric": {"from": "pods", "name": "a", "per": "b"}}
                 ),

@@ -72,6 +72,18 @@ def test_a_negative_number_is_no_counter_but_may_be_a_gauge() -> None:
     assert sample.worst == -1
 
 
+def test_a_counter_by_workspace() -> None:
+    text = 'x_total{workspace="ws_1",actor="a"} 1\nx_total{actor="b",workspace="ws_1"} 2\nx_total{actor="a"} 4\n'
+    found = parse(text.encode(), frozenset({"x_total"}), by_workspace=frozenset({"x_total"}))
+    assert found == {"x_total": Sample(7, 4, None, {hash("ws_1"): 3})}
+    for nothing in ("# TYPE x_total counter\n", 'x_total{workspace="ws_1"} 0\n'):
+        found = parse(nothing.encode(), frozenset({"x_total"}), by_workspace=frozenset({"x_total"}))
+        assert not isinstance(found, Unknown)
+        sample = found["x_total"]
+        assert isinstance(sample, Sample)
+        assert isinstance(sample.workspaces, dict), "nothing has failed yet, and so in no workspace"
+
+
 def test_nonsense_spoils_its_own_metric_only() -> None:
     found = parse(b'bad{a="\xff"} 1\nworse{{{ 1\ngood 2\n\xff\xfe 3\n', frozenset({"bad", "worse", "good"}))
     assert not isinstance(found, Unknown)

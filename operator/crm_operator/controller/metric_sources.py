@@ -157,6 +157,7 @@ class MetricSources:
             window=max(window, JOB_TIME_WINDOW),
             targets=self._targets(key, spec),
             levels=_levels(guards),
+            by_workspace=frozenset(metric_names(guard)[0] for guard in guards if guard.min_workspaces),
         )
 
     async def _backend_source(

@@ -20,7 +20,7 @@ from crm_operator.api.v1alpha1 import (
     Reduce,
     RolloutPhase,
 )
-from crm_operator.domain import baseline
+from crm_operator.domain import baseline, breadth
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
@@ -190,6 +190,8 @@ def _state(guard: Guard, reading: Reading) -> GuardState:
             continue
         if guard.reduce in _GAUGES and (reading.previous is None or not reading.previous > threshold.above):
             continue
+        if state is GuardState.CRITICAL and not breadth.is_broad(guard, reading):
+            return GuardState.WARNING
         return state
     return GuardState.OK
 
@@ -206,15 +208,14 @@ def _verdict(
     blame: Blame | None = None,
     where: str = "",
 ) -> Verdict:
-    if state is GuardState.OK and reading.lower_bound is not None:
-        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=reading.lower_bound.why)
-    crossed = {GuardState.CRITICAL: guard.critical, GuardState.WARNING: guard.warning}.get(state)
-    threshold = crossed.above if crossed is not None else _lowest(guard)
+    if state is GuardState.OK and (unsure := _unsure(reading)) is not None:
+        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=unsure.why)
+    threshold = _crossed(guard, reading, state)
     sign = ">" if threshold is not None and reading.value > threshold else "<="
     parts = [f"{_shown(guard, reading)} {sign} {_number(threshold)}"]
     if guard.window is not None:
         parts.append(f"in {render(guard.window)}")
-    parts.append(where)
+    parts += [breadth.shown(guard, reading), where]
     return Verdict(
         guard=guard,
         state=state,
@@ -224,6 +225,22 @@ def _verdict(
         blame=blame,
         message=f"{_metric(guard)} " + " ".join(part for part in parts if part),
     )
+
+
+def _unsure(reading: Reading) -> Unknown | None:
+    """Why a value below the limits does not prove that all is well."""
+    if reading.lower_bound is not None:
+        return reading.lower_bound
+    return None if reading.breadth is None else reading.breadth.unsure
+
+
+def _crossed(guard: Guard, reading: Reading, state: GuardState) -> float | None:
+    """The limit that `state` speaks of, else the lowest there is. One workspace's trouble may be over the critical."""
+    narrow = state is GuardState.WARNING and not breadth.is_broad(guard, reading)
+    limits = [guard.critical] if state is GuardState.CRITICAL or narrow else []
+    limits += [guard.warning] if state is GuardState.WARNING else []
+    above = (limit.above for limit in limits if limit is not None and reading.value > limit.above)
+    return next(above, _lowest(guard))
 
 
 def _metric(guard: Guard) -> str:

@@ -31,7 +31,7 @@ from crm_operator.domain.gauge import GaugeSeries
 from crm_operator.domain.histogram import HistogramSeries, added, quantile
 from crm_operator.domain.scraped import Kind, MetricMemory, Scraped
 from crm_operator.domain.series import CounterSeries, Growth
-from crm_operator.domain.world import Reading, Recent, Unknown
+from crm_operator.domain.world import Breadth, Reading, Recent, Unknown
 
 #: The shortest time over which versions are compared; doubled up to the guard's window.
 SHORTEST_SPAN = timedelta(seconds=2)
@@ -68,7 +68,13 @@ class Group:
     called: str  # what they are, in the plural: `pods`
 
     def reduce(self, guard: Guard) -> Reading | Unknown:
-        """The guard's value, or why there is none."""
+        """The guard's value, with its breadth where that is asked, or why there is none."""
+        found = self._reduced(guard)
+        if not guard.min_workspaces or isinstance(found, Unknown):
+            return found
+        return replace(found, breadth=self._breadth(metric_names(guard)[0], guard.window or timedelta()))
+
+    def _reduced(self, guard: Guard) -> Reading | Unknown:
         name, per = metric_names(guard)
         window = guard.window or timedelta()
         match guard.reduce:
@@ -161,6 +167,14 @@ class Group:
             )
         value = sum(counter.increase(window, self.now) for counter in counters)
         return self._reading(name, value, read, lower_bound=self._filled_at(name, counters, window))
+
+    def _breadth(self, name: str, window: timedelta) -> Breadth:
+        grown: set[int] = set()
+        for memory in self._all(name):
+            if memory.workspaces is not None:
+                grown |= memory.workspaces.grown(window, self.now)
+        faults = [memory.workspaces_fault for memory in self._fresh(name, Kind.COUNTER)]
+        return Breadth(len(grown), unsure=next((fault for fault in faults if fault is not None), None))
 
     def _ratio(self, name: str, per: str, window: timedelta) -> Reading | Unknown:
         above, below = self._increase(name, window), self._increase(per, window)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from crm_operator.domain.breadth import Workspaces, WorkspaceSeries
 from crm_operator.domain.gauge import GaugeSeries
 from crm_operator.domain.histogram import Buckets, HistogramSeries
 from crm_operator.domain.series import CounterSeries
@@ -36,6 +37,7 @@ class Sample:
     total: float | Unknown  # the sum, as a counter: finite and >= 0
     worst: float | Unknown  # the largest, as a gauge: finite
     buckets: Buckets | Unknown | None = None  # the sums, as a histogram; None: it is none
+    workspaces: Workspaces | Unknown | None = None  # the sums, as counters by workspace; None: nobody asks
 
 
 #: What one scrape gave: each wanted metric, or why not.
@@ -49,6 +51,8 @@ class MetricMemory:
     counter: CounterSeries
     histogram: HistogramSeries | None = None  # None: it has shown no buckets
     level: GaugeSeries | None = None  # None: nobody asks what it was over a window
+    workspaces: WorkspaceSeries | None = None  # None: nobody asks in how many it grew
+    workspaces_fault: Unknown | None = None  # why the newest scrape does not tell
     #: The newest two values as a gauge, newest first; None: there is no such.
     newest: tuple[float, datetime] | None = None
     before: tuple[float, datetime] | None = None
@@ -103,7 +107,7 @@ class Scraped:
             if name in levels and memory.level is None:
                 memory.level = GaugeSeries(since=at)
             self._take(memory, sample, at, apart)
-            for series in (memory.counter, memory.histogram, memory.level):
+            for series in (memory.counter, memory.histogram, memory.level, memory.workspaces):
                 if series is not None:
                     series.forget_before(at - keep)
 
@@ -150,6 +154,7 @@ class Scraped:
         faults[Kind.COUNTER] = total if isinstance(total, Unknown) else None
         if not isinstance(total, Unknown):
             memory.counter.record(total, at)
+            self._take_workspaces(memory, sample, at)
         faults[Kind.GAUGE] = worst if isinstance(worst, Unknown) else None
         if not isinstance(worst, Unknown):
             memory._record_gauge(worst, at, apart)
@@ -158,6 +163,16 @@ class Scraped:
             if memory.histogram is None:
                 memory.histogram = HistogramSeries(started_at=self.started_at, whole=self.whole)
             memory.histogram.record(buckets, at)
+
+    def _take_workspaces(self, memory: MetricMemory, sample: Sample | Unknown, at: datetime) -> None:
+        found = None if isinstance(sample, Unknown) else sample.workspaces
+        if found is None:
+            return
+        memory.workspaces_fault = found if isinstance(found, Unknown) else None
+        if not isinstance(found, Unknown):
+            if memory.workspaces is None:
+                memory.workspaces = WorkspaceSeries(started_at=self.started_at)
+            memory.workspaces.record(found, at)
 
 
 NO_HISTOGRAM = Unknown("it has no buckets, so it is no histogram; check metric.name", "MetricInvalid")

@@ -123,6 +123,14 @@ class Recent:
 
 
 @dataclass(frozen=True, slots=True)
+class Breadth:
+    """In how many workspaces a counter grew within the window."""
+
+    count: int  # >= 0
+    unsure: Unknown | None = None  # why there may be more
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One metric of one side, reduced over the guard's window."""
 
@@ -136,6 +144,8 @@ class Reading:
     #: Of counters and histograms, where versions can be told apart: from the shortest span to the whole window, or the
     #: window alone where there is one version.
     recent: tuple[Recent, ...] = ()
+    #: Where the guard asks for it (minWorkspaces).
+    breadth: Breadth | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crm_operator.api.v1alpha1 import Guard
+from crm_operator.domain.breadth import workspaces_of
 from crm_operator.domain.fleet import PodFleet
 from crm_operator.domain.histogram import buckets_of
 from crm_operator.domain.scraped import Sample
@@ -49,6 +50,12 @@ class Fleet:
 
     def says(self, second: float, pod: str, value: float | Unknown, *, metric: str = ERRORS) -> None:
         self.fleet.record(pod, {metric: value if isinstance(value, Unknown) else _sample(value)}, at(second))
+
+    def fails_for(self, second: float, pod: str, **errors: float) -> None:
+        """A counter ERRORS with these values by workspace."""
+        total = sum(errors.values())
+        workspaces = workspaces_of(ERRORS, errors.items())
+        self.fleet.record(pod, {ERRORS: Sample(total, max(errors.values(), default=0), None, workspaces)}, at(second))
 
     def observed(self, second: float, pod: str, counts: dict[float, float]) -> None:
         """A histogram LATENCY with these counts by upper bound."""

@@ -170,6 +170,20 @@ class Guard(ApiModel):
                 path=".reduce",
             ),
             cel(
+                "!has(self.minWorkspaces) || self.minWorkspaces == 0 || self.metric.from == 'pods'",
+                expression="'minWorkspaces counts the label workspace of metrics from pods, and ' + self.metric.from + "
+                "' has none; remove minWorkspaces, or read the metric from pods' + "
+                "(self.metric.from == 'prometheus' ? '; a query can count workspaces itself' : '')",
+                path=".minWorkspaces",
+            ),
+            cel(
+                "!has(self.minWorkspaces) || self.minWorkspaces == 0 || "
+                "(self.reduce in ['Increase', 'Rate', 'Ratio'] && has(self.critical))",
+                "minWorkspaces counts the workspaces in which a counter grew, before a breach is Critical; "
+                "write reduce: Increase, Rate or Ratio, and critical, or remove minWorkspaces",
+                path=".minWorkspaces",
+            ),
+            cel(
                 "!has(self.minJobs) || self.minJobs == 0 || self.reduce != 'Last'",
                 "minJobs counts the jobs of a window, and Last has none; remove minJobs, "
                 "or write reduce: Average or Max",
@@ -200,4 +214,11 @@ class Guard(ApiModel):
         le=1_000_000,
         description="Jobs that the judged version must have finished within the window; with fewer the guard is "
         "Unknown. Needs metrics.pods. Default 0.",
+    )
+    min_workspaces: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Workspaces in which the counter must have grown within the window for a breach to be Critical; "
+        "with fewer it is a Warning. By the label workspace of the workers' metrics. Default 0.",
     )

@@ -14,6 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as PrometheusSample
 
+from crm_operator.domain.breadth import LABEL, workspaces_of
 from crm_operator.domain.histogram import MAX_BOUNDS, Buckets, buckets_of
 from crm_operator.domain.scraped import METRIC_MISSING, Sample
 from crm_operator.domain.world import Unknown
@@ -29,7 +30,11 @@ _PARSE_ERRORS = (ValueError, LookupError, TypeError, ArithmeticError, RecursionE
 
 
 def parse(
-    body: bytes, names: frozenset[str], *, not_before: float = -math.inf
+    body: bytes,
+    names: frozenset[str],
+    *,
+    not_before: float = -math.inf,
+    by_workspace: frozenset[str] = frozenset(),
 ) -> dict[str, Sample | Unknown] | Unknown:
     """Each of `names` in `body`, or why the whole cannot be used.
 
@@ -38,7 +43,7 @@ def parse(
 
     A name is looked for as it is written, then with or without `_total`: a counter `x` is exposed as `x_total`. A
     metric that is declared (`# TYPE`) and has no series yet is 0; one that is not even declared is an Unknown. A name
-    that ends with `_bucket` is read as a histogram too.
+    that ends with `_bucket` is read as a histogram too, and one of `by_workspace` as a counter of each workspace.
     """
     if body and not body.endswith(b"\n"):
         return Unknown("the answer is cut off: its last line has no end", "MetricsInvalid")
@@ -47,18 +52,18 @@ def parse(
         return Unknown(
             f"more than {MAX_LINES} series, or {MAX_WANTED} bytes, of the metrics that guards read", "TooManySeries"
         )
-    return {name: _sample(name, lines, not_before) for name in sorted(names)}
+    return {name: _sample(name, lines, not_before, by_workspace=name in by_workspace) for name in sorted(names)}
 
 
-def _sample(name: str, lines: list[bytes], not_before: float) -> Sample | Unknown:
+def _sample(name: str, lines: list[bytes], not_before: float, *, by_workspace: bool) -> Sample | Unknown:
     for spelling in (name, _other_spelling(name)):
         own = [line for line in lines if _line_belongs(line, spelling)]
         if own:
-            return _sample_of(name, own, not_before)
+            return _sample_of(name, own, not_before, by_workspace=by_workspace)
     return Unknown(f"{name} is not among the pod's metrics; check guards[].metric.name", METRIC_MISSING)
 
 
-def _sample_of(name: str, lines: list[bytes], not_before: float) -> Sample | Unknown:
+def _sample_of(name: str, lines: list[bytes], not_before: float, *, by_workspace: bool) -> Sample | Unknown:
     invalid = Unknown(f"{name} is not in the Prometheus text format", "MetricInvalid")
     if any(len(line) > MAX_LINE for line in lines):
         return invalid
@@ -81,7 +86,12 @@ def _sample_of(name: str, lines: list[bytes], not_before: float) -> Sample | Unk
         total = Unknown(f"{name} is negative, so it is no counter; use reduce: Last", "MetricInvalid")
     elif not math.isfinite(sum(values)):
         total = Unknown(f"{name} is not a finite number", "MetricInvalid")
-    return Sample(total, max(values, default=0.0), _buckets(name, series) if name.endswith("_bucket") else None)
+    return Sample(
+        total,
+        max(values, default=0.0),
+        _buckets(name, series) if name.endswith("_bucket") else None,
+        workspaces_of(name, [(line.labels.get(LABEL), line.value) for line in series]) if by_workspace else None,
+    )
 
 
 def _buckets(name: str, series: Sequence[PrometheusSample]) -> Buckets | Unknown:

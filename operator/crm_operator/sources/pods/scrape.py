@@ -29,9 +29,16 @@ class Scraper:
     max_bytes: int
 
     async def scrape(
-        self, *, ip: str, port: int, path: str, names: frozenset[str], not_before: float
+        self,
+        *,
+        ip: str,
+        port: int,
+        path: str,
+        names: frozenset[str],
+        not_before: float,
+        by_workspace: frozenset[str] = frozenset(),
     ) -> Scrape | Unknown:
-        """The metrics `names` of the pod at `ip`, or why it could not be read; `not_before` as of `parse`."""
+        """The metrics `names` of the pod at `ip`, or why it could not be read; the rest is as of `parse`."""
         host = f"[{ip}]" if ":" in ip else ip
         try:
             async with asyncio.timeout(self.timeout_seconds):
@@ -43,8 +50,8 @@ class Scraper:
         if isinstance(body, Unknown):
             return body
         if len(body) <= _PARSED_AT_ONCE:
-            return parse(body, names, not_before=not_before)
-        return await asyncio.to_thread(parse, body, names, not_before=not_before)
+            return parse(body, names, not_before=not_before, by_workspace=by_workspace)
+        return await asyncio.to_thread(parse, body, names, not_before=not_before, by_workspace=by_workspace)
 
     async def _fetch(self, url: str) -> bytes | Unknown:
         async with self.client.stream("GET", url, headers=_HEADERS) as response:

@@ -29,3 +29,4 @@ class PodSource:
     window: timedelta  # the longest guard window
     targets: tuple[PodTarget, ...]
     levels: frozenset[str] = frozenset()  # of `metrics`, gauges that guards reduce over a window
+    by_workspace: frozenset[str] = frozenset()  # of `metrics`, counters whose workspaces guards ask for

@@ -147,6 +147,7 @@ class WatchedPods:
                     path=source.path,
                     names=names,
                     not_before=(self._clock() - self._fleet.stale_after).timestamp(),
+                    by_workspace=source.by_workspace,
                 )
             self._rest(target.uid, found, timeout_seconds=scraper.timeout_seconds)
             is_new = self._take(target, found)
