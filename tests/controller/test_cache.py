@@ -1,5 +1,6 @@
 """The cache keeps the newest version of everything, in whatever order versions arrive."""
 
+import json
 from typing import Any
 
 import pytest
@@ -232,3 +233,14 @@ def test_an_autoscalers_own_status_is_no_news() -> None:
         Key("crm", "zoho"),
     }
     assert take(cache, AUTOSCALER, "DELETED", an_autoscaler(version=13, target="zoho")) == {Key("crm", "zoho")}
+
+
+def test_words_that_objects_have_in_common_are_held_once() -> None:
+    obj = an_object()
+    obj["status"] = {"conditions": [{"type": "Ready", "message": "2 of 2"}]}
+    text = json.dumps(obj)
+    one, other = (trim(CRM, json.loads(text)) for _ in range(2))
+    assert one == other == obj
+    mine, yours = one["status"]["conditions"][0], other["status"]["conditions"][0]
+    assert mine["type"] is yours["type"]
+    assert all(name is same for name, same in zip(mine, yours, strict=True))

@@ -102,7 +102,7 @@ async def test_an_integrations_series_follow_its_status_and_go_with_it(telemetry
     def value(name: str, **labels: str) -> float | None:
         return telemetry.registry.get_sample_value(name, {"namespace": "crm", "name": "hubspot", **labels})
 
-    telemetry.integration(HUBSPOT, status, reading=reading)
+    telemetry.integrations.show(HUBSPOT, status, reading=reading)
     assert value("crm_integration_phase", phase="Progressing") == 1
     assert value("crm_integration_phase", phase="Healthy") == 0
     assert value("crm_workers", state="canary") == 1
@@ -110,13 +110,13 @@ async def test_an_integrations_series_follow_its_status_and_go_with_it(telemetry
     assert value("crm_queue_jobs", state="waiting") == 12
     assert value("crm_queue_orphaned_jobs") == 3
     assert value("crm_queue_oldest_age_seconds") == 7
-    telemetry.integration(HUBSPOT, status, reading=replace(reading, oldest_age=None))
+    telemetry.integrations.show(HUBSPOT, status, reading=replace(reading, oldest_age=None))
     assert value("crm_queue_oldest_age_seconds") is None, "an age that cannot be read is not 0"
-    telemetry.integration(HUBSPOT, status, reading=replace(reading, waiting=0, oldest_age=None))
+    telemetry.integrations.show(HUBSPOT, status, reading=replace(reading, waiting=0, oldest_age=None))
     assert value("crm_queue_oldest_age_seconds") == 0
-    telemetry.integration(HUBSPOT, status, reading=None)
+    telemetry.integrations.show(HUBSPOT, status, reading=None)
     assert value("crm_queue_backlog_jobs") is None, "an old number would look like a fresh one"
     assert value("crm_workers", state="ready") == 3
-    telemetry.forget(HUBSPOT)
+    telemetry.integrations.forget(HUBSPOT)
     left = [s for family in telemetry.registry.collect() for s in family.samples if s.labels.get("name") == "hubspot"]
     assert left == []

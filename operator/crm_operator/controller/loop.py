@@ -114,7 +114,8 @@ class Reconciler:
             log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
         reading = world.queue.latest
-        self._telemetry.integration(key, plan.status, reading=reading if isinstance(reading, QueueReading) else None)
+        known = reading if isinstance(reading, QueueReading) else None
+        self._telemetry.integrations.show(key, plan.status, reading=known)
         if plan.status.sync != world.status.sync:
             for pause in self._pauses.concerned(key):
                 self._enqueue_pause(pause)
@@ -173,7 +174,7 @@ class Reconciler:
         self._refused.pop(key, None)
         self._first_looks.pop(key, None)
         self._pace.forget(key)
-        self._telemetry.forget(key)
+        self._telemetry.integrations.forget(key)
         for pause in self._pauses.concerned(key):
             self._enqueue_pause(pause)
 

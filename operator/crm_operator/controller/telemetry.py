@@ -14,17 +14,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from crm_operator.api.v1alpha1.status import CrmIntegrationStatus, Phase
+from crm_operator.controller.integration_metrics import IntegrationMetrics
 from crm_operator.controller.workqueue import WorkQueue
-from crm_operator.domain.key import Key
-from crm_operator.domain.world import QueueReading
 
 #: Values by label values.
 Read = Callable[[], dict[tuple[str, ...], float]]
 
 CONTROLLER = "crmintegration"
-_WORKERS = ("desired", "ready", "stable", "canary")
-_JOBS = ("waiting", "running", "delayed", "dead")
 
 _WORK_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
@@ -101,18 +97,8 @@ class Telemetry:
         self._master = gauge("leader_election_master_status", "1 while this process leads.", "name")
         self._info = gauge("crm_operator_info", "Version of the operator.", "version")
 
-        ident = ("namespace", "name")
-        self._phase = gauge("crm_integration_phase", "1 for the present phase.", *ident, "phase")
-        self._workers = gauge("crm_workers", "Worker pods.", *ident, "state")
-        self._weight = gauge("crm_rollout_weight_percent", "Share asked for by the rollout step.", *ident)
-        self._jobs = gauge("crm_queue_jobs", "Jobs in the integration's queues.", *ident, "state")
-        self._oldest = gauge(
-            "crm_queue_oldest_age_seconds",
-            "Age of the oldest waiting job; 0: none waits, absent: its age cannot be read.",
-            *ident,
-        )
-        self._orphaned = gauge("crm_queue_orphaned_jobs", "Running jobs that are held by workers that died.", *ident)
-        self._backlog = gauge("crm_queue_backlog_jobs", "Jobs that need a worker: waiting, running, due.", *ident)
+        self.integrations = IntegrationMetrics()
+        registry.register(self.integrations)
         self._decisions = counter("crm_decisions", "Actions taken, by kind.", "what")
         #: Labelled like `crm_decisions_total`; the caller observes `answered - reading.at`.
         self.breach_to_action_seconds = histogram(
@@ -140,46 +126,6 @@ class Telemetry:
     def decided(self, what: str) -> None:
         """Count an action that was carried out: an Event's reason (RolledBack, ScaledUp, ...), CamelCase."""
         self._decisions.labels(what).inc()
-
-    def integration(self, key: Key, status: CrmIntegrationStatus, *, reading: QueueReading | None) -> None:
-        """Show a status as computed, written or not. `reading` None: the queue could not be read."""
-        if status.phase is not None:
-            for phase in Phase:
-                self._phase.labels(*key, phase).set(1 if status.phase == phase else 0)
-        if status.workers is not None:
-            for state in _WORKERS:
-                self._workers.labels(*key, state).set(getattr(status.workers, state))
-        if status.rollout is not None:
-            self._weight.labels(*key).set(status.rollout.weight)
-        if reading is None:
-            # An old number would look like a fresh one: no reading, no series.
-            self._forget_queue(key)
-            return
-        self._backlog.labels(*key).set(reading.backlog)
-        self._orphaned.labels(*key).set(reading.orphaned)
-        for state in _JOBS:
-            self._jobs.labels(*key, state).set(getattr(reading, state))
-        if reading.oldest_age is not None or not reading.waiting:
-            age = reading.oldest_age or timedelta(0)
-            self._oldest.labels(*key).set(age.total_seconds())
-        else:
-            self._oldest.remove(*key)
-
-    def forget(self, key: Key) -> None:
-        """The CrmIntegration is gone, and so are its series."""
-        for phase in Phase:
-            self._phase.remove(*key, phase)
-        for state in _WORKERS:
-            self._workers.remove(*key, state)
-        self._weight.remove(*key)
-        self._forget_queue(key)
-
-    def _forget_queue(self, key: Key) -> None:
-        for state in _JOBS:
-            self._jobs.remove(*key, state)
-        self._oldest.remove(*key)
-        self._backlog.remove(*key)
-        self._orphaned.remove(*key)
 
     def sample(self, name: str, documentation: str, read: Read, labels: tuple[str, ...] = ()) -> None:
         """A gauge whose values are read when `/metrics` is."""
