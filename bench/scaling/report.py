@@ -39,10 +39,9 @@ KEDA itself was **not** measured here: `bench/peers/keda` has what scores it wit
 
 #: Who is compared with the operator at equal cost.
 RIVALS = ("hpa", "hpa-tuned")
-_COMPARED = """**At equal replica-seconds.** Each HPA above is one choice of jobs per worker, and each choice trades
-workers for backlog. The fewest backlog-seconds that any of them, or a choice between two (a straight line in
-logarithms), has for at most the operator's replica-seconds, and the operator's share of that. With *none so cheap* even
-the cheapest needs more workers."""
+_COMPARED = """**At equal replica-seconds.** Each setting of a scaler is one choice of workers for backlog. *Ours* is
+the fewest backlog-seconds that a `drainTarget` above, or one between two (a straight line in logarithms), has for at
+most as many replica-seconds as the rival had; *none so cheap*: all of them needed more workers."""
 
 _HEAD = (
     *("load", "scaler", "backlog-s", "replica-s", "wait p50", "p95", "most workers", "writes"),
@@ -79,30 +78,20 @@ def replay_table(series: Mapping[str, Series]) -> str:
 
 
 def comparison(series: Mapping[str, Series]) -> str:
-    """The operator's backlog against that of each family of rivals for as many replica-seconds; empty without both."""
-    rivals = {family: _family(series, family) for family in RIVALS}
-    rivals = {family: of for family, of in rivals.items() if of}
+    """The operator's backlog against each rival's, for as many replica-seconds; empty without both."""
     ours = _family(series, "operator")
+    rivals = {label: found for family in RIVALS for label, found in _family(series, family).items()}
     if not rivals or not ours:
         return ""
     rows = []
     for name in TRACES:
-        curves = {family: [_point(run) for run in _runs(of, name)] for family, of in rivals.items()}
-        for run in _runs(ours, name):
+        curve = [_point(run) for run in _runs(ours, name)]
+        for run in _runs(rivals, name):
             point = _point(run)
-            row = [name, run["scaler"], f"{point.replica_seconds:.0f}", f"{point.backlog_seconds:.0f}"]
-            for curve in curves.values():
-                theirs = for_as_much(curve, point.replica_seconds)
-                row += (
-                    ["none so cheap", ""]
-                    if theirs is None
-                    else [f"{theirs:.0f}", f"{point.backlog_seconds / theirs:.2f}"]
-                )
-            rows.append(row)
-    head = ["load", "scaler", "replica-s", "its backlog-s"]
-    for family in rivals:
-        head += [f"{family}'s backlog-s", "ratio"]
-    return f"{_COMPARED}\n\n{table(head, rows)}"
+            best = for_as_much(curve, point.replica_seconds)
+            shown = ("none so cheap", "") if best is None else (f"{best:.0f}", f"{best / point.backlog_seconds:.2f}")
+            rows.append([name, run["scaler"], f"{point.replica_seconds:.0f}", f"{point.backlog_seconds:.0f}", *shown])
+    return f"{_COMPARED}\n\n{table(('load', 'rival', 'replica-s', 'backlog-s', 'ours', 'ratio'), rows)}"
 
 
 def _family(series: Mapping[str, Series], family: str) -> dict[str, Series]:

@@ -45,18 +45,20 @@ def test_who_spends_more_never_has_more_backlog(curve: list[Point], spent: float
         assert found <= cheapest * (1 + 1e-9)
 
 
-def test_the_page_compares_each_of_our_outcomes_with_each_family() -> None:
-    """20 replica-seconds of ours; theirs are 10 and 40 with 4 times and once the backlog."""
-    fast = a_record(scaler="hpa-5", sizes=[[0.0, 4, 4, 4]])
-    slow = a_record(scaler="hpa-50", sizes=[[0.0, 1, 1, 1]], samples=[[0, 0, 0], [10, 80, 0]])
-    ours = a_record(sizes=[[0.0, 2, 2, 2]])
-    series = {
-        label: Series({}, (run,))
-        for label, run in {"operator": ours, "hpa-5": fast, "hpa-tuned-5": fast, "hpa-50": slow}.items()
-    }
-    text = comparison(series)
-    backlog = score(ours).backlog_seconds
-    theirs = (backlog * 400) ** 0.5
-    assert (
-        f"| step | operator | 20 | {backlog:.0f} | {theirs:.0f} | {backlog / theirs:.2f} | none so cheap |  |" in text
-    )
+def test_the_page_compares_each_rival_with_our_best_for_its_price() -> None:
+    """Ours are 10 replica-seconds with 400 backlog-seconds and 40 with as many as the record has."""
+    fast = a_record(sizes=[[0.0, 4, 4, 4]])
+    slow = a_record(scaler="operator-drain-60", sizes=[[0.0, 1, 1, 1]], samples=[[0, 0, 0], [10, 80, 0]])
+    rivals = {"hpa-5": [[0.0, 2, 2, 2]], "hpa-tuned-5": [[0.0, 9, 9, 9]], "hpa-300": [[0.0, 0, 0, 0], [9.0, 1, 1, 1]]}
+    records = {label: a_record(scaler=label, sizes=sizes) for label, sizes in rivals.items()}
+    records |= {"operator": fast, "operator-drain-60": slow, "fixed-5": a_record(scaler="fixed-5")}
+    text = comparison({label: Series({}, (record,)) for label, record in records.items()})
+    backlog = score(fast).backlog_seconds
+    between = (backlog * 400) ** 0.5
+    rows = [line for line in text.splitlines() if line.startswith("| step")]
+    assert rows == [
+        f"| step | hpa-5 | 20 | {backlog:.0f} | {between:.0f} | {between / backlog:.2f} |",
+        f"| step | hpa-300 | 1 | {backlog:.0f} | none so cheap |  |",
+        f"| step | hpa-tuned-5 | 90 | {backlog:.0f} | {backlog:.0f} | 1.00 |",
+    ]
+    assert comparison({"operator": Series({}, (fast,))}) == "", "nobody to compare with"
