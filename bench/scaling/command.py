@@ -8,8 +8,8 @@ import typer
 from bench.records import RESULTS, read
 from bench.scaling.replay import Setting, run
 from bench.scaling.report import replay_table
-from bench.scaling.scalers import Kind, parse
-from bench.scaling.traces import DRAIN_TARGET, SMOKE, TRACES, trace
+from bench.scaling.scalers import Kind, labelled, parse, settings
+from bench.scaling.traces import SMOKE, TRACES, trace
 from bench.stage import Run
 
 #: Seconds. What a worker takes whose image is on the node: import, connect, report.
@@ -39,7 +39,10 @@ def replay(
         list[Path] | None, typer.Option(exists=True, help="Applied beside the Deployment, for an external scaler.")
     ] = None,
     settle: Annotated[float, typer.Option(min=0, help="Seconds to give an external scaler before each load.")] = 0,
-    drain_target: Annotated[float, typer.Option(min=1, help="Seconds, for the operator.")] = DRAIN_TARGET,
+    scaling: Annotated[
+        list[str] | None,
+        typer.Option(help="For the operator: a member of spec.scaling, as drainTarget=10s or backlogPerReplica=5."),
+    ] = None,
 ) -> None:
     """Replay loads against a scaler and print its scores.
 
@@ -48,9 +51,12 @@ def replay(
       python -m bench replay --scaler fixed=10 --load step --load wave
     """
     try:
-        chosen = parse(scaler, label=label)
+        told = settings(scaling or ())
+        chosen = parse(scaler, label=label or (labelled(told) if told else None))
         names = [SMOKE] if smoke else loads or list(TRACES)
         traces = [trace(name, seed=seed) for name in names]
+        if told and chosen.kind is not Kind.OPERATOR:
+            raise ValueError(f"--scaling is for the operator, not for {chosen.label}")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except KeyError as error:
@@ -64,7 +70,7 @@ def replay(
         redis_port=redis_port,
         manifests=tuple(manifest or ()),
         settle=settle,
-        drain_target=drain_target,
+        scaling=told,
     )
     path = run(how, setting, traces)
     print(replay_table({chosen.label: read(path)}))

@@ -7,9 +7,9 @@ counted, and each change of the Deployment is taken from a watch; a fleet as lar
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -45,7 +45,7 @@ class Setting:
     redis_port: int | None = None  # None: any
     manifests: tuple[Path, ...] = ()  # for an external scaler: applied to the namespace beside the Deployment
     settle: float = 0.0  # seconds to give an external scaler before each trace
-    drain_target: float = DRAIN_TARGET  # seconds: what the operator is told
+    scaling: Mapping[str, str | int] = field(default_factory=dict)  # of the operator's spec, in place of the usual
 
 
 def run(how: Run, setting: Setting, traces: Sequence[Trace]) -> Path:
@@ -102,7 +102,8 @@ def _settings(setting: Setting) -> Json:
         "concurrency": CONCURRENCY,
         "job_s": JOB_SECONDS,
         "maxReplicas": MAX_REPLICAS,
-        "drainTarget_s": setting.drain_target,
+        "drainTarget_s": DRAIN_TARGET,
+        "scaling": dict(setting.scaling),
         "manifests": [path.name for path in setting.manifests],
     }
 
@@ -145,7 +146,7 @@ class _Scene:
     async def _create(self, setting: Setting, trace: Trace, labels: dict[str, str]) -> None:
         if setting.scaler.kind is Kind.OPERATOR:
             path = f"{collection('crmintegrations', self.ns)}/{NAME}"
-            body = integration(self.url, trace.limit, labels, drain_target=setting.drain_target)
+            body = integration(self.url, trace.limit, labels, scaling=setting.scaling)
         else:
             replicas = 1 if setting.scaler.is_hpa else setting.scaler.number
             path, body = f"{self._deployments}/{NAME}", deployment(replicas, labels)

@@ -24,8 +24,8 @@ scales: its size was chosen by who knew the loads, and it never waits for a pod.
 HorizontalPodAutoscaler with its default behavior, on a cluster with its default interval of 15 s, told N jobs for each
 worker and the jobs in the queue whenever it asks; it never goes below one worker. Between one worker and all this is
 what KEDA uses, with 5 as its Redis scaler's default for N, and it is fed no slower here. `hpa-tuned-N` is the same at
-its fastest: an interval of 3 s, which managed clusters do not offer, 100 pods at once, down after 15 s. A `-drain-N` at
-the operator's name is another `drainTarget`.
+its fastest: an interval of 3 s, which managed clusters do not offer, 100 pods at once, down after 15 s. What stands
+behind the operator's name is another `spec.scaling`.
 
 - **backlog-s**: jobs in the queue, running ones included, times seconds (sampled once a second). **replica-s**: pods
   that exist, Ready or not, times seconds. Both until the load's fixed end, which leaves time to scale down.
@@ -40,8 +40,8 @@ KEDA itself was **not** measured here: `bench/peers/keda` has what scores it wit
 #: Who is compared with the operator at equal cost.
 RIVALS = ("hpa", "hpa-tuned")
 _COMPARED = """**At equal replica-seconds.** Each setting of a scaler is one choice of workers for backlog. *Ours* is
-the fewest backlog-seconds that a `drainTarget` above, or one between two (a straight line in logarithms), has for at
-most as many replica-seconds as the rival had; *none so cheap*: all of them needed more workers."""
+the fewest backlog-seconds that one of its settings above, or one between two (a straight line in logarithms), has for
+at most as many replica-seconds as the rival had; *none so cheap*: all of them needed more workers."""
 
 _HEAD = (
     *("load", "scaler", "backlog-s", "replica-s", "wait p50", "p95", "most workers", "writes"),
@@ -96,7 +96,7 @@ def comparison(series: Mapping[str, Series]) -> str:
 
 def _family(series: Mapping[str, Series], family: str) -> dict[str, Series]:
     """The series of one scaler with whatever setting: `hpa-50` and `hpa-5`, not `hpa-tuned-5`."""
-    pattern = re.compile({"operator": r"operator(-drain-\d+)?"}.get(family, rf"{family}-\d+"))
+    pattern = re.compile({"operator": r"operator(-.+=.+)?"}.get(family, rf"{family}-\d+"))
     return {label: found for label, found in series.items() if pattern.fullmatch(label)}
 
 

@@ -1,5 +1,6 @@
 """Who scales the workers of a replay, and the Deployment or CrmIntegration that they are given for it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,20 +45,41 @@ def parse(text: str, *, label: str | None = None) -> Scaler:
     return Scaler(Kind(kind), label or kind)
 
 
-def integration(url: str, limit: Limit | None, labels: dict[str, str], *, drain_target: float = DRAIN_TARGET) -> Json:
-    """What a user of the operator would write; `labels` go on the pods, `drain_target` is in seconds."""
-    scaling: Json = {
+def settings(words: Sequence[str]) -> dict[str, str | int]:
+    """Members of `spec.scaling` from `name=value` each. Raises ValueError."""
+    found: dict[str, str | int] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"scaling {word!r}: say name=value, as drainTarget=10s or backlogPerReplica=5")
+        found[name] = int(value) if value.isdecimal() else value
+    return found
+
+
+def labelled(chosen: Mapping[str, str | int]) -> str:
+    """The operator's label with these members of `spec.scaling`."""
+    return "-".join([Kind.OPERATOR, *(f"{name}={value}" for name, value in chosen.items())])
+
+
+def integration(url: str, limit: Limit | None, labels: dict[str, str], *, scaling: Mapping[str, str | int]) -> Json:
+    """What a user of the operator would write; `labels` go on the pods, `scaling` replaces members of spec.scaling."""
+    members: Json = {
         "maxReplicas": MAX_REPLICAS,
-        "drainTarget": f"{drain_target:g}s",
+        "drainTarget": f"{DRAIN_TARGET:g}s",
         "jobDuration": f"{JOB_SECONDS * 1000:g}ms",
+        **scaling,
     }
+    if "backlogPerReplica" in scaling:  # the other objective: one excludes the other
+        del members["drainTarget"]
+        if limit is None:
+            del members["jobDuration"]
     if limit is not None:
-        scaling["rateLimit"] = {"requests": limit.requests, "per": f"{limit.per_seconds}s"}
+        members["rateLimit"] = {"requests": limit.requests, "per": f"{limit.per_seconds}s"}
     return an_integration(
         NAME,
         workers={"template": _template(labels), "concurrency": CONCURRENCY},
         queue={"url": url, "names": [QUEUE]},
-        scaling=scaling,
+        scaling=members,
         guards=[],
     )
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from bench.scaling.scalers import Kind, Scaler, deployment, integration, parse
+from bench.scaling.scalers import Kind, Scaler, deployment, integration, labelled, parse, settings
 from bench.scaling.traces import MAX_REPLICAS, SMOKE, TRACES, Limit, trace
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec
 
@@ -84,16 +84,30 @@ def test_an_unknown_scaler_is_refused(text: str) -> None:
 
 
 def test_the_operator_is_told_what_is_true() -> None:
-    written = integration("redis://127.0.0.1:6379/0", Limit(250, 10), {"a": "b"})
+    written = integration("redis://127.0.0.1:6379/0", Limit(250, 10), {"a": "b"}, scaling={})
     spec = CrmIntegrationSpec.model_validate(written["spec"])
     assert spec.scaling.rate_limit is not None
     assert (spec.scaling.rate_limit.requests, spec.scaling.max_replicas) == (250, MAX_REPLICAS)
     assert spec.scaling.job_duration.total_seconds() == 0.4
-    assert integration("redis://127.0.0.1:6379/0", None, {})["spec"]["scaling"].get("rateLimit") is None
+    assert integration("redis://127.0.0.1:6379/0", None, {}, scaling={})["spec"]["scaling"].get("rateLimit") is None
+
+
+def test_the_operator_may_be_told_something_else() -> None:
+    told = settings(["backlogPerReplica=5", "scaleDownAfter=15s"])
+    assert labelled(told) == "operator-backlogPerReplica=5-scaleDownAfter=15s"
+    written = integration("redis://127.0.0.1:6379/0", None, {}, scaling=told)["spec"]
+    assert CrmIntegrationSpec.model_validate(written).scaling.backlog_per_replica == 5
+    assert "drainTarget" not in written["scaling"], "one objective excludes the other"
+
+
+@pytest.mark.parametrize("text", ["", "drainTarget", "=5", "drainTarget="])
+def test_a_setting_is_a_name_and_a_value(text: str) -> None:
+    with pytest.raises(ValueError, match="say name=value"):
+        settings([text])
 
 
 def test_others_get_the_same_pods() -> None:
-    ours = integration("redis://127.0.0.1:6379/0", None, {"a": "b"})["spec"]["workers"]["template"]
+    ours = integration("redis://127.0.0.1:6379/0", None, {"a": "b"}, scaling={})["spec"]["workers"]["template"]
     theirs = deployment(3, {"a": "b"})["spec"]
     assert theirs["replicas"] == 3
     assert theirs["template"]["spec"] == ours["spec"]

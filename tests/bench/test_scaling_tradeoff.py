@@ -48,10 +48,10 @@ def test_who_spends_more_never_has_more_backlog(curve: list[Point], spent: float
 def test_the_page_compares_each_rival_with_our_best_for_its_price() -> None:
     """Ours are 10 replica-seconds with 400 backlog-seconds and 40 with as many as the record has."""
     fast = a_record(sizes=[[0.0, 4, 4, 4]])
-    slow = a_record(scaler="operator-drain-60", sizes=[[0.0, 1, 1, 1]], samples=[[0, 0, 0], [10, 80, 0]])
+    slow = a_record(scaler="operator-drainTarget=60s", sizes=[[0.0, 1, 1, 1]], samples=[[0, 0, 0], [10, 80, 0]])
     rivals = {"hpa-5": [[0.0, 2, 2, 2]], "hpa-tuned-5": [[0.0, 9, 9, 9]], "hpa-300": [[0.0, 0, 0, 0], [9.0, 1, 1, 1]]}
     records = {label: a_record(scaler=label, sizes=sizes) for label, sizes in rivals.items()}
-    records |= {"operator": fast, "operator-drain-60": slow, "fixed-5": a_record(scaler="fixed-5")}
+    records |= {"operator": fast, "operator-drainTarget=60s": slow, "fixed-5": a_record(scaler="fixed-5")}
     text = comparison({label: Series({}, (record,)) for label, record in records.items()})
     backlog = score(fast).backlog_seconds
     between = (backlog * 400) ** 0.5
