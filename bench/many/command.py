@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bench.many.measure import run
+from bench.many.load import BURST_EVERY
+from bench.many.measure import run, series_name
 from bench.many.report import many_table, series_in
 from bench.records import RESULTS
 from bench.stage import Run
@@ -20,6 +21,9 @@ def many(
     out: Annotated[Path, typer.Option(help="Folder for the raw data, a file for each number.")] = RESULTS.parent
     / "out",
     seed: Annotated[int, typer.Option(help="Of the load.")] = 1,
+    burst_every: Annotated[
+        float, typer.Option(min=1, help="Seconds from one burst of a queue to its next, on average.")
+    ] = BURST_EVERY,
     cluster: Annotated[
         str | None, typer.Option(help="A running cluster of the api tier; default: one that is started and stopped.")
     ] = None,
@@ -37,5 +41,10 @@ def many(
         counts = []
     if not counts or min(counts) < 1:
         raise typer.BadParameter(f"--count {count}: give numbers above 0 with commas between them, as in 10,100")
-    run(Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience), counts)
-    print(many_table([found for found in series_in(out) if found.header["settings"]["integrations"] in counts]))
+    run(
+        Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience),
+        counts,
+        burst_every=burst_every,
+    )
+    names = {series_name(count, burst_every) for count in counts}
+    print(many_table([found for name, found in series_in(out).items() if name in names]))

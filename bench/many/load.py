@@ -24,8 +24,10 @@ USUAL = range(3, 10)
 BURSTS = (15, 25)
 #: Jobs that somebody has fetched.
 RUNNING = 2
-#: Of all queues, the share that changes within its size each second, and the share that gets a burst.
-CHANGING, BURSTING = 1 / 10, 1 / 200
+#: Of all queues, the share that changes within its size each second.
+CHANGING = 1 / 10
+#: Seconds from one burst of a queue to its next, on average.
+BURST_EVERY = 200.0
 #: Bursts a second at least: ten integrations would give no sample otherwise.
 LEAST_BURSTS = 0.5
 #: Seconds until a burst is gone.
@@ -72,9 +74,12 @@ class Burst:
 class Load:
     """The queues of `count` integrations."""
 
-    def __init__(self, broker: redis.Redis, names: Sequence[str], dice: random.Random) -> None:
+    def __init__(
+        self, broker: redis.Redis, names: Sequence[str], dice: random.Random, *, burst_every: float = BURST_EVERY
+    ) -> None:
         self._broker = broker
         self._dice = dice
+        self._burst_every = burst_every
         self.queues = [LiveQueue(name) for name in names]
 
     def fill(self) -> None:
@@ -98,7 +103,7 @@ class Load:
         Only an integration that is `at_rest`, with one worker, gets a burst: then any greater size is its answer.
         """
         bursts: list[Burst] = []
-        rate = max(LEAST_BURSTS, len(self.queues) * BURSTING)
+        rate = max(LEAST_BURSTS, len(self.queues) / self._burst_every)
         end = time.monotonic() + seconds
 
         async def send_bursts() -> None:

@@ -15,7 +15,7 @@ import httpx
 import redis
 
 from bench.cost import count_requests, peak_bytes, size, tail, where_time_goes, window
-from bench.many.load import BURST_FOR, BURSTS, CHANGING, JOBS_PER_WORKER, Burst, Load
+from bench.many.load import BURST_EVERY, BURST_FOR, BURSTS, CHANGING, JOBS_PER_WORKER, Burst, Load
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
 from bench.stage import Run, cluster_for, kubernetes_version, logs_folder, namespace, operator, redis_on
@@ -46,29 +46,34 @@ class Windows:
 SMOKE = Windows(busy=4.0, rest=1.0, quiet=2.0)
 
 
-def run(how: Run, counts: Sequence[int]) -> None:
-    """Measure each of `counts` with an operator of its own; raw data goes to `<out>/many-COUNT.jsonl`."""
+def run(how: Run, counts: Sequence[int], *, burst_every: float = BURST_EVERY) -> None:
+    """Measure each of `counts` with an operator of its own; raw data goes to `<out>/many-COUNT.jsonl`.
+
+    `burst_every`: seconds between two bursts of a queue; another than the usual is in the file's name.
+    """
     with cluster_for(how, Tier.API) as cluster:
         for count in counts:
-            asyncio.run(_measure(how, cluster, count, SMOKE if how.smoke else Windows()))
+            asyncio.run(_measure(how, cluster, count, SMOKE if how.smoke else Windows(), burst_every))
 
 
-async def _measure(how: Run, cluster: Cluster, count: int, windows: Windows) -> None:
+async def _measure(how: Run, cluster: Cluster, count: int, windows: Windows, burst_every: float) -> None:
     with redis_on("127.0.0.1") as url, redis.Redis.from_url(url) as broker:
         async with namespace(cluster) as (kube, ns):
             settings = {
                 "integrations": count,
                 "backlogPerReplica": JOBS_PER_WORKER,
                 "changing_share_per_s": CHANGING,
+                "burst_every_s": burst_every,
                 "burst_for_s": BURST_FOR,
                 "rest_s": windows.rest,
             }
             version = await kubernetes_version(kube)
             about = header(NAME, kubernetes=version, seed=how.seed, settings=settings)
-            out = Writer(how.out / f"{NAME}-{count}.jsonl", about)
+            out = Writer(how.out / f"{series_name(count, burst_every)}.jsonl", about)
             log = logs_folder() / f"{NAME}-{count}.log"
             with operator(cluster, log, namespaces=(ns,), lease_namespace=ns) as process:
-                load = Load(broker, [f"many_{number}" for number in range(count)], random.Random(how.seed))
+                names = [f"many_{number}" for number in range(count)]
+                load = Load(broker, names, random.Random(how.seed), burst_every=burst_every)
                 fleet = _Fleet(cluster, kube, ns, process, load, windows)
                 out.run(**await fleet.measure(url, how))
 
@@ -193,6 +198,11 @@ class _Fleet:
     def _has_one_worker(self, number: int) -> bool:
         live = self._recorder.get("Deployment", _name(number))
         return live is not None and live["spec"]["replicas"] == 1
+
+
+def series_name(count: int, burst_every: float) -> str:
+    """Of the file of raw data, without its ending."""
+    return f"{NAME}-{count}" if burst_every == BURST_EVERY else f"{NAME}-{count}-every-{burst_every:g}"
 
 
 def _say(what: str) -> None:

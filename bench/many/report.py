@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.figures import percentile, table, where
-from bench.many.load import BURST_FOR, BURSTING, CHANGING, LEAST_BURSTS, RUNNING
+from bench.many.load import BURST_EVERY, BURST_FOR, CHANGING, LEAST_BURSTS, RUNNING
 from bench.records import Json, Series, read
 
 #: At the largest number measured: seconds of lag, MiB, CPU seconds a minute.
@@ -14,26 +14,31 @@ _METHOD = f"""## Many integrations
 
 `python -m bench many`: integrations on one real Redis, each with one queue and one worker on fake nodes. Every queue
 holds jobs at all times, {RUNNING} of them fetched. In the busy window each queue changes every {1 / CHANGING:.0f} s on
-average within the size of one worker, and one in {1 / BURSTING:.0f} a second (in all at least {LEAST_BURSTS:g})
-gets a burst for two or three workers, which is gone {BURST_FOR:g} s later. In the quiet one no queue changes, and the
-jobs in it only grow older. Then the operator is stopped, one queue in ten gets a burst, and it is started again.
+average within the size of one worker, and gets a burst for two or three workers every {BURST_EVERY:.0f} s, or as the
+table says, which is gone {BURST_FOR:g} s later; in all there are at least {LEAST_BURSTS:g} bursts a second. In the quiet
+one no queue changes, and the jobs in it only grow older. Then the operator is stopped, one queue in ten gets a burst,
+and it is started again.
 
 - **lag**: from the burst in Redis, by Redis's clock, to the receipt of the Deployment with the needed size by a watch.
+- **one PATCH**: how long the API server took for a write, on average; it shares the two cores with everything here.
 - **requests**: to the API server a minute, from the audit log, without watches and the lease.
 - **restart**: from the start of the process, which is ready when everything is listed, to the sizes that were wrong.
 """
 
-_BUSY_HEAD = ("integrations", "bursts", "lag p50", "p99", "max", "CPU s/min", "RSS MiB", "requests/min", "by verb")
+_BUSY_HEAD = (
+    *("integrations", "burst every", "bursts", "lag p50", "p99", "max", "CPU s/min", "RSS MiB", "requests/min"),
+    *("by verb", "one PATCH"),
+)
 _QUIET_HEAD = (
     *("integrations", "CPU s/min", "requests/min", "status writes", "restart: ready", "p50 of sizes", "last size"),
     *("CPU s", "RSS MiB", "highest", "status writes"),
 )
 
 
-def series_in(results: Path) -> list[Series]:
-    """All in a folder, the smallest number first."""
-    found = [read(path) for path in results.glob("many-*.jsonl")]
-    return sorted(found, key=_count)
+def series_in(results: Path) -> dict[str, Series]:
+    """All in a folder by name, the smallest number and the fewest bursts first."""
+    found = {path.stem: read(path) for path in results.glob("many-*.jsonl")}
+    return dict(sorted(found.items(), key=lambda item: (_count(item[1]), -_burst_every(item[1]))))
 
 
 def section(results: Path) -> str:
@@ -41,30 +46,36 @@ def section(results: Path) -> str:
     series = series_in(results)
     if not series:
         return ""
-    origins = "\n\n".join(where(f"many-{_count(found)}", found) for found in series)
-    return f"{_METHOD}\n{many_table(series)}\n\n{origins}\n"
+    origins = "\n\n".join(where(name, found) for name, found in series.items())
+    return f"{_METHOD}\n{many_table(list(series.values()))}\n\n{origins}\n"
 
 
 def many_table(series: Sequence[Series]) -> str:
     """What was busy, then what was quiet and after a restart, and whether the aims are met."""
     runs = [run for found in series for run in found.runs]
-    busy, rest = table(_BUSY_HEAD, map(_busy_row, runs)), table(_QUIET_HEAD, map(_quiet_row, runs))
-    return f"{busy}\n\nQuiet, and after a restart:\n\n{rest}\n\n{_aims(runs)}"
+    busy = table(_BUSY_HEAD, (_busy_row(run, _burst_every(found)) for found in series for run in found.runs))
+    rest = table(_QUIET_HEAD, map(_quiet_row, runs))
+    largest = max(map(_count, series))
+    written = sum(_status_writes(run["quiet"]) for run in runs)
+    aims = "\n".join(_aims(found, written) for found in series if _count(found) == largest)
+    return f"{busy}\n\nQuiet, and after a restart:\n\n{rest}\n\n{aims}"
 
 
-def _busy_row(run: Json) -> list[str]:
+def _busy_row(run: Json, burst_every: float) -> list[str]:
     busy: Json = run["busy"]
     lags = busy["lags_s"]
     verbs = _by_verb(busy["requests"])
     minute = 60 / busy["seconds"]
     return [
         f"{run['integrations']}",
+        f"{burst_every:g} s",
         f"{busy['bursts']}",
         *(f"{percentile(lags, share):.2f} s" for share in (50, 99, 100)),
         f"{busy['cpu_s_per_min']:.1f}",
         f"{busy['rss_mib']:.0f}",
         f"{sum(verbs.values()) * minute:.0f}",
         ", ".join(f"{verb} {count * minute:.0f}" for verb, count in verbs.items()),
+        f"{busy['means_ms']['request PATCH'][0]:.0f} ms",
     ]
 
 
@@ -86,12 +97,11 @@ def _quiet_row(run: Json) -> list[str]:
     ]
 
 
-def _aims(runs: Sequence[Json]) -> str:
-    largest = max(runs, key=lambda run: run["integrations"])
-    busy, restart = largest["busy"], largest["restart"]
+def _aims(series: Series, written: int) -> str:
+    (run,) = series.runs
+    busy, restart = run["busy"], run["restart"]
     lag = percentile(busy["lags_s"], 99)
     rss = max(busy["rss_peak_mib"], restart["rss_peak_mib"])
-    written = sum(_status_writes(run["quiet"]) for run in runs)
     parts = (
         (f"p99 lag below {LAG_AIM:g} s", lag < LAG_AIM),
         (f"RSS below {RSS_AIM:g} MiB", rss < RSS_AIM),
@@ -99,7 +109,7 @@ def _aims(runs: Sequence[Json]) -> str:
         ("no status write while quiet", written == 0),
     )
     said = ", ".join(f"{what} ({'met' if met else '**missed**'})" for what, met in parts)
-    return f"Aims with {largest['integrations']} integrations: {said}."
+    return f"Aims with {run['integrations']} integrations and a burst every {_burst_every(series):g} s: {said}."
 
 
 def _status_writes(part: Json) -> int:
@@ -114,6 +124,11 @@ def _by_verb(requests: dict[str, int]) -> dict[str, int]:
             verb = what.partition(" ")[0]
             verbs[verb] = verbs.get(verb, 0) + count
     return dict(sorted(verbs.items()))
+
+
+def _burst_every(series: Series) -> float:
+    every: float = series.header["settings"]["burst_every_s"]
+    return every
 
 
 def _count(series: Series) -> int:
