@@ -15,7 +15,7 @@ _METHOD = f"""## Many integrations
 `python -m bench many`: integrations on one real Redis, each with one queue and one worker on fake nodes. Every queue
 holds jobs at all times, {RUNNING} of them fetched. In the busy window each queue changes every {1 / CHANGING:.0f} s on
 average within the size of one worker, and gets a burst for two or three workers every {BURST_EVERY:.0f} s, or as the
-table says, which is gone {BURST_FOR:g} s later; in all there are at least {LEAST_BURSTS:g} bursts a second. In the quiet
+table says, which is gone {BURST_FOR:g} s later; in all at least {LEAST_BURSTS:g} bursts a second come. In the quiet
 one no queue changes, and the jobs in it only grow older. Then the operator is stopped, one queue in ten gets a burst,
 and it is started again.
 
