@@ -1,8 +1,9 @@
-"""When live numbers may be written: a few a second over all integrations, and never many at once.
+"""When a plan that can wait is carried out: a few a second over all integrations, and never many at once.
 
 A thousand busy integrations would write seventy statuses a second that nobody decided anything in, and decisions would
 stand in line behind them, at the API server and here. So each that wants to write gets a turn; until then it goes on
-deciding, and a decision that is written meanwhile takes the numbers along. Few integrations never wait.
+deciding, and a decision that is written meanwhile takes the numbers along. So it is with fewer workers, which only
+save: who needs more goes first. Few integrations never wait.
 
 Used by `loop`; times are arguments.
 """

@@ -3,7 +3,7 @@
 Order of a plan: what a crash must find recorded, then what stops damage, then what restores, then what cleans up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import (
@@ -45,6 +45,10 @@ SOONEST = timedelta(milliseconds=100)
 GUARDS_AGAIN = timedelta(seconds=2)
 #: Nobody tells of the backlogs of those who share the rate limit.
 SHARES_AGAIN = timedelta(seconds=5)
+
+
+#: The decision that another number of workers is wanted.
+SCALED = "Scaled"
 
 
 def decide(world: World) -> Plan:
@@ -110,7 +114,20 @@ def decide(world: World) -> Plan:
         world.now if chooses else None,
     )
     again = _requeue(world, status, *looks, written=why)
-    return Plan(actions=tuple(actions), requeue_after=again, holds=bool(holds), status=status)
+    return Plan(
+        actions=tuple(actions),
+        requeue_after=again,
+        holds=bool(holds),
+        saves=not hurry and status.rollout is not None and _only_saves(world, size, made, status.rollout.phase),
+        status=status,
+    )
+
+
+def _only_saves(world: World, size: Size, made: Sequence[Decision], phase: RolloutPhase) -> bool:
+    """Nothing was decided but that fewer workers will do: not for a rate limit, and with no version on trial."""
+    was = world.status.workers
+    fewer = was is not None and size.replicas < was.desired and [decision.what for decision in made] == [SCALED]
+    return fewer and phase is RolloutPhase.STABLE and size.reason == "AtTarget"
 
 
 def _recorded(world: World, status: CrmIntegrationStatus) -> Iterator[RecordRevision]:
@@ -129,7 +146,7 @@ def _scaled(world: World, size: Size, *, paused: bool) -> Iterator[Decision]:
     was = world.status.workers
     now = 0 if paused else size.replicas
     if was is not None and was.desired != now and not paused and size.reason != conflict.REASON:
-        yield Decision(time=world.now, what="Scaled", why=size.why, from_=str(was.desired), to=str(now))
+        yield Decision(time=world.now, what=SCALED, why=size.why, from_=str(was.desired), to=str(now))
 
 
 def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:

@@ -118,12 +118,17 @@ class Plan:
     requeue_after: timedelta | None = None
     #: A Deployment is to shrink and is held until it is clear which of its workers go.
     holds: bool = False
+    #: Nothing was decided but that fewer workers will do. What is late for it costs a little, and harms nobody.
+    saves: bool = False
     #: The status as of now, also when it is not worth a write: for explain and metrics.
     status: CrmIntegrationStatus = field(default_factory=CrmIntegrationStatus)
 
     @property
     def can_wait(self) -> bool:
         """There is something to do, and none of it is urgent."""
-        return bool(self.actions) and all(
-            isinstance(a, WriteStatus | ApplyTemplate) and a.can_wait for a in self.actions
-        )
+        return bool(self.actions) and all(self._waits(action) for action in self.actions)
+
+    def _waits(self, action: Action) -> bool:
+        if isinstance(action, WriteStatus | ApplyTemplate) and action.can_wait:
+            return True
+        return self.saves and isinstance(action, WriteStatus | SetReplicas | SetDeletionCosts | EmitEvent)

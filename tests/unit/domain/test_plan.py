@@ -1,5 +1,6 @@
 """A plan's order, and what in it can wait."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from tests.unit.domain.builders import (
     GOOD,
     NOW,
     SECOND,
+    a_pause,
     a_queue,
     a_rollout,
+    a_spec,
     a_status,
     a_workload,
     a_world,
@@ -42,6 +45,10 @@ UNSEEN: dict[str, Any] = {"intact": False, "applied": False}
     [
         pytest.param({"queue": a_queue(50), "load": HELD}, True, id="live numbers"),
         pytest.param({"queue": a_queue(150)}, False, id="a size"),
+        pytest.param({"queue": a_queue(50)}, True, id="a smaller size"),
+        pytest.param(
+            {"queue": a_queue(50), "stable": a_workload(10, intact=False)}, False, id="it and somebody's change"
+        ),
         pytest.param({"queue": an_outage()}, False, id="a verdict"),
         pytest.param({"stable": a_workload(10, **UNSEEN)}, True, id="a Deployment after a restart"),
         pytest.param(
@@ -63,6 +70,19 @@ def test_only_what_nobody_waits_for_can_wait(parts: dict[str, Any], can_wait: bo
 def test_nothing_waits_while_a_version_is_on_trial(phase: RolloutPhase) -> None:
     world = a_world(status=a_status(a_rollout(phase)), stable=a_workload(10, **UNSEEN))
     assert not any(isinstance(action, ApplyTemplate) and action.can_wait for action in decide(world).actions)
+
+
+def test_fewer_workers_do_not_wait_for_a_turn_where_a_limit_a_pause_or_a_trial_is_the_reason() -> None:
+    fewer = later(queue=a_queue(50))
+    assert decide(fewer).can_wait
+    paused = dataclasses.replace(fewer, pauses=(a_pause(),))
+    trial = a_world(status=a_status(a_rollout(RolloutPhase.CANARY)), queue=a_queue(50), now=NOW + 60 * SECOND)
+    spec = a_spec(scaling={"maxReplicas": 20, "backlogPerReplica": 10, "rateLimit": {"concurrency": 8}})
+    limited = dataclasses.replace(fewer, spec=spec, queue=a_queue(100))
+    for world in (paused, trial, limited):
+        plan = decide(world)
+        assert any(isinstance(action, SetReplicas) for action in plan.actions)
+        assert not plan.can_wait
 
 
 def test_a_size_goes_before_what_is_only_to_be_sure() -> None:
