@@ -1,6 +1,7 @@
 """What KWOK's pods lack: an address where a worker's metrics are served, with as many jobs as a test says."""
 
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,8 @@ class FakeWorkers:
         self._integration = integration
         self.jobs: dict[str, int] = {}  # in progress, by pod
         self.says: dict[str, str] = {}  # further lines, by pod
+        self.idle: set[str] | None = None  # pods that finish nothing; the others do, a job at each read. None: not told
+        self._done: Counter[str] = Counter()
         self._scene = scene
         self._runner = runner
         self._network = network
@@ -54,10 +57,11 @@ class FakeWorkers:
         pod = self._pods[request.transport.get_extra_info("sockname")[0]]
         self._read.add(pod)
         labels = '{queue_name="crm_hubspot",actor_name="sync"}'
-        return web.Response(
-            text=f"# TYPE dramatiq_messages_inprogress gauge\n"
-            f"dramatiq_messages_inprogress{labels} {self.jobs[pod]}\n{self.says.get(pod, '')}"
-        )
+        lines = ["# TYPE dramatiq_messages_inprogress gauge", f"dramatiq_messages_inprogress{labels} {self.jobs[pod]}"]
+        if self.idle is not None:
+            self._done[pod] += pod not in self.idle
+            lines += ["# TYPE dramatiq_messages_total counter", f"dramatiq_messages_total{labels} {self._done[pod]}"]
+        return web.Response(text="\n".join([*lines, self.says.get(pod, "")]))
 
     async def _give_address(self, pod: str) -> None:
         address = f"{self._network}.{len(self._pods) + 2}"

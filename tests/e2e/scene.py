@@ -129,6 +129,11 @@ class Scene:
         answer = await server_side_apply(self.kube, path, resource)
         assert answer.is_success, answer.text
 
+    async def annotate(self, **verbs: str) -> None:
+        """`kubectl annotate crmi NAME crm.agoralia.app/VERB=VALUE --overwrite`."""
+        pairs = [f"{LABEL}/{verb}={value}" for verb, value in verbs.items()]
+        await self.kubectl("annotate", "crmintegration", NAME, "--overwrite", *pairs)
+
     async def deploy(self, version: str = "v1", **env: str) -> str:
         """The first version, up and stable; its revision."""
         await self.release(version, **env)
