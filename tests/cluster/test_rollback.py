@@ -122,12 +122,21 @@ async def test_a_rollback_that_admission_denies_is_loud_and_tried_again(scene: S
             return {"RolledBack", "RollbackBlocked"} <= {event["reason"] for event in await scene.events()}
 
         await scene.eventually(told)
+        # The bad version takes no more jobs, though it cannot be replaced.
+        stopped = await scene.deployment_until(lambda obj: size(obj) == 0)
+        assert image(stopped).endswith(":2")
+        await scene.eventually(lambda: nobody_works(scene))
+        assert "no worker runs" in cond(await scene.until(is_blocked), "RolledBack")["message"]
     finally:
         await scene.delete(f"{registration}/validatingadmissionpolicybindings/{policy}")
         await scene.delete(f"{registration}/validatingadmissionpolicies/{policy}")
     back = await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=40)
     assert decisions(back).count("RollbackBlocked") == 1
     await scene.deployment_until(runs(1))
+
+
+async def nobody_works(scene: Scene) -> bool:
+    return not await scene.staying()
 
 
 async def denied(scene: Scene) -> bool:

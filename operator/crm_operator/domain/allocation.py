@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
-from crm_operator.domain.rollout.blocked import is_gone
+from crm_operator.domain.rollout.blocked import is_gone, is_kept_out
 from crm_operator.domain.split import split
 from crm_operator.domain.world import Workload, World
 
@@ -55,6 +55,8 @@ def allocate(world: World, rollout: RolloutStatus, *, total: int, paused: bool) 
             if is_gone(world, stable):
                 # Nothing to go back to: what runs in NAME stays, and the canary still goes.
                 return Allocation(stable=_as_is(world.stable, total), canary=None)
+            if is_kept_out(world, rollout):
+                total = 0
             return Allocation(stable=_wanted(stable, total, urgent=_has_other_pods(world, stable)), canary=None)
 
 

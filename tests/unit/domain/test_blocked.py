@@ -86,6 +86,45 @@ def test_a_write_that_was_denied_is_tried_again() -> None:
     assert [(a.role, a.revision, a.urgent) for a in applied] == [("stable", GOOD, True)]
 
 
+def sizes(plan: Plan) -> list[tuple[int, int, bool]]:
+    """Of Deployment NAME: from, to, and whether it is tried whatever else fails."""
+    return [
+        (a.was, a.replicas, a.stops_damage) for a in plan.actions if isinstance(a, SetReplicas) and a.role == "stable"
+    ]
+
+
+MIXED = pods(5) + pods(5, revision=NEW)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        pytest.param({}, [], id="not before the template was tried"),
+        pytest.param(DENIED, [(10, 0, True)], id="it runs alone"),
+        pytest.param(DENIED | {"stable": a_workload(0, revision=NEW)}, [], id="it is at 0 already"),
+        pytest.param(DENIED | {"stable": a_workload(10, revision=NEW, pods=MIXED)}, [], id="good ones beside it"),
+        pytest.param(DENIED | {"stable": a_workload(10)}, [], id="the template is in, something else was denied"),
+        pytest.param({"stable": a_workload(0)}, [(0, 10, False)], id="and back, once the template is in"),
+        pytest.param(GONE, [], id="nothing to go back to: what runs stays"),
+    ],
+)
+def test_a_failed_version_whose_template_cannot_be_replaced_is_stopped(
+    parts: dict[str, Any], expected: list[tuple[int, int, bool]]
+) -> None:
+    plan = decide(rolling_back(canary=None, **parts))
+    assert sizes(plan) == expected
+    stopped = "no worker runs" in condition(plan, "RolledBack").message
+    assert stopped is ("refused" in parts and plan.status.workers is not None and plan.status.workers.stable == 0)
+
+
+def test_what_was_stopped_does_not_grow_before_its_template_is_replaced() -> None:
+    """A restart forgets the denial. The template comes first in the plan, and what follows a refused write is left."""
+    plan = decide(rolling_back(canary=None, stable=a_workload(0, revision=NEW)))
+    kinds = [type(a) for a in plan.actions if isinstance(a, ApplyTemplate | SetReplicas)]
+    assert kinds == [ApplyTemplate, SetReplicas]
+    assert sizes(plan) == [(0, 10, False)]
+
+
 def test_a_stable_version_that_starts_slowly_has_until_the_deadline() -> None:
     plan = decide(rolling_back(since=LATE - SECOND, **BROKEN, canary=None))
     assert condition(plan, "RolledBack").reason == "RollingBack"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
-from crm_operator.domain.rollout.objections import rolling
+from crm_operator.domain.rollout.objections import pods_of, rolling
 from crm_operator.domain.world import World
 
 #: The conditions' reason, and the Event's.
@@ -19,6 +19,19 @@ def is_gone(world: World, revision: str | None) -> bool:
     return revision not in world.known_revisions and (world.stable is None or world.stable.revision != revision)
 
 
+def is_kept_out(world: World, rollout: RolloutStatus) -> bool:
+    """Whether the stable version's template is refused while NAME runs nothing but the failed version.
+
+    Then that one goes to 0 without it: a job that waits is late, a job taken by a bad version may be lost. Not while
+    workers of the stable version are left beside it (a promotion that was under way): a size takes from both, and the
+    update that goes on ends them soon enough. Nothing grows before the template is in: a plan ends at a refused write.
+    """
+    if rollout.phase is not RolloutPhase.ROLLING_BACK or world.refused is None or world.stable is None:
+        return False
+    good = any(pod.ready and pod.revision == rollout.stable_revision for pod in pods_of(world.stable))
+    return world.stable.revision != rollout.stable_revision and not good
+
+
 def why(world: World, rollout: RolloutStatus) -> str | None:
     """What stands in the way, with the remedy. None: nothing, or nothing is rolled back."""
     if rollout.phase is not RolloutPhase.ROLLING_BACK:
@@ -26,7 +39,10 @@ def why(world: World, rollout: RolloutStatus) -> str | None:
     if is_gone(world, rollout.stable_revision):
         return f"the template of {rollout.stable_revision} is not stored any more; apply a good spec.workers.template"
     if world.refused is not None:
-        return f"{world.refused.why}; it is tried again every few seconds"
+        stopped = "; until then no worker runs, so that no job goes to the failed version"
+        return f"{world.refused.why}; it is tried again every few seconds" + (
+            stopped if is_kept_out(world, rollout) else ""
+        )
     late = overdue(world, rollout)
     if late is not None and world.now >= late:
         limit = render(world.spec.rollout.progress_deadline)
