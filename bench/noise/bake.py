@@ -24,8 +24,8 @@ from tests.unit.domain.builders import NOW, a_rollout, a_status, a_world
 BEFORE, BAKE = 3600.0, 900.0
 #: A bad release fails so many times as often as the old version.
 WORSE = 5.0
-#: Scrapes, in seconds: while the old version works, and while it is judged.
-_SLOW, _EACH = 15.0, 1.0
+#: Scrapes, in seconds: while the old version works, while nothing happens in the bake, and while it is judged.
+_SLOW, _IDLE, _EACH = 60.0, 5.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,14 @@ def bake(old: Sequence[Pod], new: Sequence[Pod], *, known: bool) -> Verdict:
     fleet, status, at = _fleet("new", BEFORE), a_status(_rollout(RolloutPhase.BAKING, baseline)), 0.0
     while at <= BAKE:
         now = _scraped(fleet, new, at, since=BEFORE)
-        if any(begin <= at <= end for begin, end in spans):
+        close = any(begin - _IDLE <= at <= end for begin, end in spans)
+        if close:
             world = _world(fleet, status, now)
             (verdict,) = evaluate(world)
             if verdict.blame == "revision":
                 return Verdict(at, len(spans))
             status = status.model_copy(update={"guards": recorded((verdict,), world, {})})
-        at += _EACH
+        at += _EACH if close else _IDLE
     return Verdict(None, len(spans))
 
 
