@@ -52,7 +52,7 @@ class BaselineMemory:
         trusted = None if rollout is None else rollout.stable_revision
         if trusted is None or trusted != self._revision:
             self._windows, self._revision = {}, trusted
-        guards = {guard.name: guard for guard, _ in guards_of(world.spec.guards) if guard.reduce in COUNTING}
+        guards = {guard.name: guard for guard, _ in guards_of(world.spec.guards) if _may_roll_back(guard)}
         # What an edited guard has counted may be something else.
         same = [name for name, guard in guards.items() if self._guards.get(name) == guard]
         self._windows = {name: self._windows[name] for name in same if name in self._windows}
@@ -99,6 +99,10 @@ def events(guard: Guard, reading: Reading) -> float:
 def jobs(reading: Reading) -> float | None:
     """Jobs that were finished in the window. None: nobody counts them."""
     return reading.recent[-1].base if reading.recent else None
+
+
+def _may_roll_back(guard: Guard) -> bool:
+    return guard.reduce in COUNTING and guard.critical is not None
 
 
 def _of_trusted(evidence: Evidence | None, phase: RolloutPhase, trusted: str) -> Reading | None:

@@ -76,6 +76,9 @@ def test_only_the_last_hour_is_kept() -> None:
         pytest.param(
             steady(reading(3), spec=a_spec(guards=[a_guard(reduce="Last", window=None).to_wire()])), id="of a gauge"
         ),
+        pytest.param(
+            steady(reading(3), spec=a_spec(guards=[a_guard(critical=None).to_wire()])), id="of one that only warns"
+        ),
     ],
 )
 def test_what_is_no_baseline(world: World) -> None:
