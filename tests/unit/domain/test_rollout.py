@@ -415,6 +415,16 @@ def test_what_stable_suffers_too_is_not_the_release(stable: dict[str, Any], to: 
         assert moved(world).look_again == NOW + timedelta(minutes=8), "a time that is over is not looked at again"
 
 
+@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING])
+def test_what_excuses_a_release_no_longer_is_looked_at_again_then(phase: RolloutPhase) -> None:
+    """Nothing else would bring it about: no pod changes when stable's restarts are ten minutes old."""
+    old = pods(1, restarts=5, started_at=NOW - timedelta(minutes=7))
+    world = failing(phase, waiting_reason="CreateContainerConfigError")
+    assert world.stable is not None
+    move = moved(replace(world, stable=replace(world.stable, pods=(*world.stable.pods, *old))))
+    assert (move.rollout.phase, move.look_again) == (phase, NOW + timedelta(minutes=3))
+
+
 def test_a_canary_that_dies_as_stable_does_is_not_to_blame() -> None:
     dying = pods(2, role="canary", revision=NEW, ready=False, restarts=3)
     stable = a_workload(8, pods=pods(8, restarts=5))
@@ -463,7 +473,9 @@ def test_a_rollback_is_over_when_no_bad_pod_is_left_and_stable_is_back() -> None
     rolling = a_status(a_rollout(RolloutPhase.ROLLING_BACK, step_start_time=NOW - 3 * SECOND))
     bad = pods(1, role="canary", revision=NEW, terminating=True)
     still = a_workload(0, role="canary", revision=NEW, pods=bad)
-    assert moved(a_world(status=rolling, canary=still)).rollout.phase is RolloutPhase.ROLLING_BACK
+    hanging = moved(a_world(status=rolling, canary=still))
+    assert hanging.rollout.phase is RolloutPhase.ROLLING_BACK
+    assert hanging.look_again == NOW - 3 * SECOND + timedelta(minutes=10), "then it is said that it does not end"
     assert moved(a_world(status=rolling, stable=a_workload(10, ready=4))).rollout.phase is RolloutPhase.ROLLING_BACK
     move = moved(a_world(status=rolling))
     assert move.rollout.phase is RolloutPhase.ROLLED_BACK

@@ -22,7 +22,7 @@ def canary(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
         objection = check(world, now, verdicts)
         if objection is not None:
             now = now.model_copy(update={"reason": objection.why})
-            return Move(rollout=now, look_again=_soonest(world, objection.until, late, seen.given_up(now)))
+            return Move(rollout=now, look_again=_soonest(world, objection.until, late, *_start_failures(world, now)))
     return edges.end_step(world, now)
 
 
@@ -67,11 +67,10 @@ def rolling_back(world: World, was: RolloutStatus) -> Move:
     canary_gone = canary is None or canary.replicas == 0
     # A rollback is over when the bad version has no pod left that could take a job; stable may still be starting.
     bad_pods = [p for w in (stable, canary) if w is not None for p in w.pods if p.revision != was.stable_revision]
-    if stable is None or stable.revision != was.stable_revision or not canary_gone or bad_pods:
-        return Move(rollout=was)
-    if not stable.complete and not world.pauses:
-        return Move(rollout=was, look_again=_soonest(world, blocked.overdue(world, was)))
-    return edges.restored(world, was)
+    gone = stable is not None and stable.revision == was.stable_revision and canary_gone and not bad_pods
+    if gone and stable is not None and (stable.complete or world.pauses):
+        return edges.restored(world, was)
+    return Move(rollout=was, look_again=_soonest(world, blocked.overdue(world, was)))
 
 
 def _awaiting(world: World, was: RolloutStatus) -> Move:
@@ -83,7 +82,12 @@ def _awaiting(world: World, was: RolloutStatus) -> Move:
         return edges.roll_back(world, was, failure)
     if (late := seen.deadline(world, now)) is not None and world.now >= late:
         return edges.roll_back(world, was, seen.overdue(world, world.stable))
-    return Move(rollout=now, look_again=_soonest(world, late, seen.given_up(now)))
+    return Move(rollout=now, look_again=_soonest(world, late, *_start_failures(world, now)))
+
+
+def _start_failures(world: World, now: RolloutStatus) -> tuple[datetime | None, ...]:
+    """When time alone makes one of what the workers show."""
+    return seen.given_up(now), seen.excuse_ends(world, now)
 
 
 def _soonest(world: World, *times: datetime | None) -> datetime | None:

@@ -82,6 +82,13 @@ def given_up(now: RolloutStatus) -> datetime | None:
     return None if now.failing_since is None else now.failing_since + START_PATIENCE
 
 
+def excuse_ends(world: World, now: RolloutStatus) -> datetime | None:
+    """When the stable version's restarts of late say nothing of a new one that does the same. None: there are none."""
+    stable = _pods(world, now.stable_revision)
+    times = [pod.started_at + RECENT for pod in stable if pod.started_at is not None and _keeps_restarting(world, pod)]
+    return max(times, default=None)
+
+
 def clocks(world: World, was: RolloutStatus, *, running: bool) -> dict[str, datetime | None]:
     """The hold's clock runs from the first time all pods are Ready; the deadline's while they are not.
 
