@@ -11,8 +11,10 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from dev.cluster.packages import ensure_packages
 from dev.cluster.progress import PlainProgress
 
-#: Folders whose tests start clusters: they share them, or need their names.
-WITH_CLUSTERS = frozenset({"bench", "cluster", "dev", "e2e"})
+#: Tests that share a node, or need the names of clusters. They take the longest, so they begin first.
+TOGETHER = ("tests/dev/", "tests/e2e/", "tests/bench/test_bench_smoke.py")
+#: Tests that wait most of their time: before those that compute, so that none is left alone at the end.
+EARLY = ("tests/cluster/", "tests/bench/", "tests/demo/")
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
@@ -25,12 +27,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
-    """`make test` has two processes: all tests that may start a cluster run in one of them, in order, and a file's
-    tests in one, too."""
+    """`make test` has two processes: a file's tests run in one of them, in order, and so do those of `TOGETHER`."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "clusters" if file.split("/")[1] in WITH_CLUSTERS else file
+        return "together" if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files go to the processes in the order below, not the one with the most tests first."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest first, since what begins last is what everybody waits for."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(TOGETHER), not item.nodeid.startswith(EARLY)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:

@@ -1,7 +1,7 @@
 """One cluster of the api tier for all tests here, one namespace for each.
 
 The cluster is taken down at the end; with CRM_TEST_KEEP=1 it stays, and the next run finds it. CRM_TEST_CLUSTER
-names it (default test-api), so that two runs on one machine do not share one.
+names it (default test-api), so that two runs on one machine do not share one. Each process of a run has its own.
 """
 
 import asyncio
@@ -25,10 +25,16 @@ from tests.redisserver import RedisServer
 ALLOW = ("127.0.0.1",)
 
 
+def own_name(cluster: str) -> str:
+    """Of this process of the run: two must not share a cluster, since the first to end takes it down."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return cluster if worker is None else f"{cluster}-{worker}"
+
+
 @pytest.fixture(scope="session")
 def api_cluster() -> Iterator[Cluster]:
     """The running cluster with our CRDs installed."""
-    name = os.environ.get("CRM_TEST_CLUSTER", "test-api")
+    name = own_name(os.environ.get("CRM_TEST_CLUSTER", "test-api"))
     try:
         cluster = up(name=name, tier="api")
 

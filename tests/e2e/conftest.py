@@ -1,7 +1,7 @@
 """One cluster of the node tier for all tests here, a namespace with real workers for each.
 
 The cluster is taken down at the end; with CRM_TEST_KEEP=1 it stays, and the next run finds it. CRM_E2E_CLUSTER names
-it (default test-e2e), so that two runs on one machine do not share one.
+it (default test-e2e), so that two runs on one machine do not share one. Each process of a run has its own.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import pytest_asyncio
 from demo.images import app_image
 from dev.cluster import Cluster, down, up
 from dev.images import redis_image
+from tests.cluster.conftest import own_name
 from tests.cluster.kube import connect, install_crds
 from tests.e2e.together import Together, is_scenario, selected
 
@@ -26,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def node_cluster() -> Iterator[Cluster]:
     """The running cluster with our CRDs, and the images of the demo application and of Redis."""
-    name = os.environ.get("CRM_E2E_CLUSTER", "test-e2e")
+    name = own_name(os.environ.get("CRM_E2E_CLUSTER", "test-e2e"))
     try:
         # The local provider: the tests talk to pods and Services from here.
         cluster = up(name=name, tier="node", provider="local")
