@@ -1,14 +1,13 @@
 """The section of docs/benchmarks.md on replayed traces. Arithmetic and text only."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.figures import table, where
 from bench.records import Json, Series, read
+from bench.scaling.compared import comparison, runs_of
 from bench.scaling.score import score
 from bench.scaling.traces import CONCURRENCY, DRAIN_TARGET, JOB_SECONDS, MAX_REPLICAS, TRACES, trace
-from bench.scaling.tradeoff import Point, for_as_much
 
 #: Of the images, beside the page.
 IMAGES = "img"
@@ -37,12 +36,6 @@ behind the operator's name is another `spec.scaling`.
 KEDA itself was **not** measured here: `bench/peers/keda` has what scores it with the same replayer.
 """
 
-#: Who is compared with the operator at equal cost.
-RIVALS = ("hpa", "hpa-tuned")
-_COMPARED = """**At equal replica-seconds.** Each setting of a scaler is one choice of workers for backlog. *Ours* is
-the fewest backlog-seconds that one of its settings above, or one between two (a straight line in logarithms), has for
-at most as many replica-seconds as the rival had; *none so cheap*: all of them needed more workers."""
-
 _HEAD = (
     *("load", "scaler", "backlog-s", "replica-s", "wait p50", "p95", "most workers", "writes"),
     *("requests", "CPU s", "RSS MiB", "not begun", "refused"),
@@ -64,7 +57,7 @@ def section(results: Path) -> str:
         for name in TRACES
         for load in (trace(name, seed=min(seeds, default=1)),)
     )
-    images = "\n\n".join(f"![{name}]({IMAGES}/scaling-{name}.png)" for name in TRACES if _runs(series, name))
+    images = "\n\n".join(f"![{name}]({IMAGES}/scaling-{name}.png)" for name in TRACES if runs_of(series, name))
     origins = "\n\n".join(f"{_origin(label, found)}{_beside(label, series)}" for label, found in series.items())
     parts = [f"{_METHOD}\n{shapes}", replay_table(series), comparison(series), images, origins]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -74,35 +67,7 @@ def replay_table(series: Mapping[str, Series]) -> str:
     """One row for each load and scaler."""
     names = list(dict.fromkeys(run["trace"] for found in series.values() for run in found.runs))
     names.sort(key=lambda name: TRACES.index(name) if name in TRACES else len(TRACES))
-    return table(_HEAD, (_row(run) for name in names for run in _runs(series, name)))
-
-
-def comparison(series: Mapping[str, Series]) -> str:
-    """The operator's backlog against each rival's, for as many replica-seconds; empty without both."""
-    ours = _family(series, "operator")
-    rivals = {label: found for family in RIVALS for label, found in _family(series, family).items()}
-    if not rivals or not ours:
-        return ""
-    rows = []
-    for name in TRACES:
-        curve = [_point(run) for run in _runs(ours, name)]
-        for run in _runs(rivals, name):
-            point = _point(run)
-            best = for_as_much(curve, point.replica_seconds)
-            shown = ("none so cheap", "") if best is None else (f"{best:.0f}", f"{best / point.backlog_seconds:.2f}")
-            rows.append([name, run["scaler"], f"{point.replica_seconds:.0f}", f"{point.backlog_seconds:.0f}", *shown])
-    return f"{_COMPARED}\n\n{table(('load', 'rival', 'replica-s', 'backlog-s', 'ours', 'ratio'), rows)}"
-
-
-def _family(series: Mapping[str, Series], family: str) -> dict[str, Series]:
-    """The series of one scaler with whatever setting: `hpa-50` and `hpa-5`, not `hpa-tuned-5`."""
-    pattern = re.compile({"operator": r"operator(-.+=.+)?"}.get(family, rf"{family}-\d+"))
-    return {label: found for label, found in series.items() if pattern.fullmatch(label)}
-
-
-def _point(run: Json) -> Point:
-    found = score(run)
-    return Point(found.replica_seconds, found.backlog_seconds)
+    return table(_HEAD, (_row(run) for name in names for run in runs_of(series, name)))
 
 
 def _origin(label: str, found: Series) -> str:
@@ -124,14 +89,6 @@ def _beside(label: str, series: Mapping[str, Series]) -> str:
 def _times(found: Series) -> tuple[str, str]:
     """ISO times in UTC, which sort as text: of the header and of the last run's end."""
     return found.header["at"], found.runs[-1]["at"]
-
-
-def _runs(series: Mapping[str, Series], name: str) -> list[Json]:
-    def of() -> Iterator[Json]:
-        for found in series.values():
-            yield from (run for run in found.runs if run["trace"] == name)
-
-    return list(of())
 
 
 def _row(run: Json) -> list[str]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records import Series
-from bench.scaling.report import comparison
+from bench.scaling.compared import comparison
 from bench.scaling.score import score
 from bench.scaling.tradeoff import Point, for_as_much, frontier
 from tests.bench.records import a_record
@@ -51,14 +51,25 @@ def test_the_page_compares_each_rival_with_our_best_for_its_price() -> None:
     slow = a_record(scaler="operator-drainTarget=60s", sizes=[[0.0, 1, 1, 1]], samples=[[0, 0, 0], [10, 80, 0]])
     rivals = {"hpa-5": [[0.0, 2, 2, 2]], "hpa-tuned-5": [[0.0, 9, 9, 9]], "hpa-300": [[0.0, 0, 0, 0], [9.0, 1, 1, 1]]}
     records = {label: a_record(scaler=label, sizes=sizes) for label, sizes in rivals.items()}
-    records |= {"operator": fast, "operator-drainTarget=60s": slow, "fixed-5": a_record(scaler="fixed-5")}
+    ideal = a_record(scaler="fixed-20", samples=[[0, 0, 0], [10, 8, 0]])
+    records |= {"operator": fast, "operator-drainTarget=60s": slow, "fixed-20": ideal}
     text = comparison({label: Series({}, (record,)) for label, record in records.items()})
     backlog = score(fast).backlog_seconds
-    between = (backlog * 400) ** 0.5
+    between, least = (backlog * 400) ** 0.5, f"{40 / backlog:.2f}"
     rows = [line for line in text.splitlines() if line.startswith("| step")]
     assert rows == [
-        f"| step | hpa-5 | 20 | {backlog:.0f} | {between:.0f} | {between / backlog:.2f} |",
-        f"| step | hpa-300 | 1 | {backlog:.0f} | none so cheap |  |",
-        f"| step | hpa-tuned-5 | 90 | {backlog:.0f} | {backlog:.0f} | 1.00 |",
+        f"| step | hpa-5 | 20 | {backlog:.0f} | {between:.0f} | {between / backlog:.2f} | {least} |",
+        f"| step | hpa-300 | 1 | {backlog:.0f} | none so cheap |  | {least} |",
+        f"| step | hpa-tuned-5 | 90 | {backlog:.0f} | {backlog:.0f} | 1.00 | {least} |",
     ]
+    assert f"below a quarter of `hpa-5`: step {between / backlog:.2f} (**missed**)" in text
+    assert "never above the best tuning: at worst 1.00, step against hpa-tuned-5 (met)" in text
     assert comparison({"operator": Series({}, (fast,))}) == "", "nobody to compare with"
+
+
+def test_under_a_limit_replica_seconds_are_judged_and_not_the_backlog() -> None:
+    ours, theirs = (a_record(trace="rate-limited", scaler=label) for label in ("operator", "hpa-5"))
+    ours["sizes"], theirs["sizes"] = [[0.0, 1, 1, 1]], [[0.0, 10, 10, 10]]
+    text = comparison({"operator": Series({}, (ours,)), "hpa-5": Series({}, (theirs,))})
+    assert "which knows of none: 0.10 (**missed**)" in text, "equal is not below"
+    assert "quarter" not in text
