@@ -14,6 +14,7 @@ import typer
 from bench import idle, report, rollback, scale
 from bench.many.command import many
 from bench.noise.command import noise
+from bench.outages.command import outages
 from bench.records import RESULTS, read
 from bench.scaling.command import replay
 from bench.scaling.plot import draw
@@ -76,6 +77,7 @@ def run(
 app.command()(replay)
 app.command()(many)
 app.command()(noise)
+app.command()(outages)
 
 
 @app.command("report")

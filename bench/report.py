@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.figures import Summary, summary, table, where
 from bench.many import report as many
 from bench.noise import report as noise
+from bench.outages import report as outages
 from bench.records import REPOSITORY, Json, Series, read
 from bench.scaling import report as scaling
 
@@ -218,7 +219,7 @@ def page(results: Path) -> str:
         parts.append(peers)
         if name == "scale":
             parts.append(scaling.section(results))
-    parts += [text for text in (many.section(results), noise.section(results)) if text]
+    parts += [text for text in (many.section(results), noise.section(results), outages.section(results)) if text]
     return "\n".join(parts)
 
 

@@ -61,6 +61,17 @@ def test_many_measures_busy_quiet_and_a_restart(api_cluster: Cluster, tmp_path: 
 
 
 @pytest.mark.cluster
+def test_outages_play_on_healthy_releases(api_cluster: Cluster, tmp_path: Path) -> None:
+    runs = smoke(api_cluster, tmp_path, "outages", series="outages")
+    assert [run["part"] for run in runs] == ["metrics"] * 4 + ["provider"] * 2
+    for run in runs:
+        assert run["end"] == "Completed", run
+        assert run["decisions"], "the status was followed"
+    assert any(run["said"] for run in runs[:4]), "the operator met the faults"
+    assert all(run["blamed"] for run in runs[4:]), "the operator met the outage"
+
+
+@pytest.mark.cluster
 def test_replay_scores_the_operator(api_cluster: Cluster, tmp_path: Path) -> None:
     (run,) = smoke(api_cluster, tmp_path, "replay", series="scaling-operator")
     load = trace(SMOKE, seed=1)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tests.cluster.scene import Json, Scene, cond, in_phase, is_stable, observed, rollout, says, version
 from tests.cluster.test_rollout import HOLDING
-from tests.sources.misbehaving import answers, served
+from tests.misbehaving import answers, served
 
 pytestmark = pytest.mark.cluster
 

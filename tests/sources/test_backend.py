@@ -24,8 +24,8 @@ from crm_operator.sources.backend.answer import parse
 from crm_operator.sources.endpoint import Endpoint, EndpointSource, endpoint_of
 from crm_operator.sources.secret import Secret
 from dev.cluster.pki import Authority
+from tests.misbehaving import Handler, Server, answers, hang, served
 from tests.sources.conftest import Changes, running
-from tests.sources.misbehaving import Handler, Server, answers, hang, served
 from tests.sources.test_metric_sources import INTERVAL, surroundings
 from tests.unit.domain.fleet import ERRORS, a_guard
 

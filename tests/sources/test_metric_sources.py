@@ -23,8 +23,8 @@ from crm_operator.sources.pods import PodHub, PodSource, PodTarget
 from crm_operator.sources.polling import Surroundings
 from crm_operator.sources.prometheus import PrometheusSource, prometheus_hub, queries_of
 from crm_operator.sources.secret import Secret
+from tests.misbehaving import FAULTS, SECRET, Handler, Server, answers, served
 from tests.sources.conftest import Changes, now, running
-from tests.sources.misbehaving import FAULTS, SECRET, Handler, Server, answers, served
 from tests.unit.domain.fleet import ERRORS, a_guard
 
 KEY = Key("crm", "hubspot")

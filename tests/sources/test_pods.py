@@ -16,8 +16,8 @@ from crm_operator.domain.fleet import JOB_TIME_METRICS
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import JobsDone, JobTime, Reading, Unknown
 from crm_operator.sources.pods import PodHub, PodSource, PodTarget
+from tests.misbehaving import FAULTS, Handler, answers, hang
 from tests.sources.conftest import Changes, now, running
-from tests.sources.misbehaving import FAULTS, Handler, answers, hang
 from tests.unit.domain.fleet import a_guard
 
 KEY = Key("crm", "hubspot")

@@ -21,9 +21,9 @@ from crm_operator.sources.endpoint import EndpointSource
 from crm_operator.sources.prometheus import PrometheusSource, RangeQuery, prometheus_hub, queries_of
 from crm_operator.sources.prometheus.answer import MAX_SAMPLES, MAX_SERIES, Span, members
 from crm_operator.sources.secret import Secret
+from tests.misbehaving import Handler, Server, answers, hang, served
 from tests.prometheusserver import PrometheusServer
 from tests.sources.conftest import Changes, running
-from tests.sources.misbehaving import Handler, Server, answers, hang, served
 from tests.sources.test_metric_sources import KEY, surroundings
 from tests.unit.domain.fleet import NOON, at
 
