@@ -51,7 +51,7 @@ def _of_server(name: str) -> Fault:
 
 
 async def _not_utf8(told: Told, request: web.BaseRequest) -> web.StreamResponse:
-    return web.Response(body=page(told.errors, told.jobs).encode().replace(b"crm", b"\xff\xfe"))
+    return web.Response(body=page(told.errors, told.jobs).encode().replace(b'"crm"', b'"\xff\xfe"'))
 
 
 async def _every_other(told: Told, request: web.BaseRequest) -> web.StreamResponse:
