@@ -34,6 +34,15 @@ class PodMemory(Scraped):
 
     revision: str
     gone_at: datetime | None = None
+    newest_start: datetime | None = None  # of its process; None: not known
+
+    def begins(self, started_at: datetime | None) -> None:
+        """What is known now of the start of its process. A later one than before is a restart."""
+        if not self.metrics:
+            self.started_at, self.told_of_restarts = started_at, started_at is not None
+        elif started_at is not None and self.newest_start is not None and started_at > self.newest_start:
+            self.restarted()
+        self.newest_start = max(filter(None, (started_at, self.newest_start)), default=None)
 
 
 class PodFleet:
@@ -52,10 +61,16 @@ class PodFleet:
         for uid, (revision, started_at) in present.items():
             pod = self.pods.get(uid)
             if pod is None:
-                self.pods[uid] = PodMemory(revision=revision, started_at=started_at, first_at=now)
+                self.pods[uid] = PodMemory(
+                    revision=revision,
+                    started_at=started_at,
+                    first_at=now,
+                    newest_start=started_at,
+                    told_of_restarts=started_at is not None,
+                )
             else:
                 pod.is_there, pod.gone_at = True, None
-                pod.started_at = pod.started_at if pod.metrics else started_at
+                pod.begins(started_at)
         for uid, pod in self.pods.items():
             if uid not in present and pod.is_there:
                 pod.is_there, pod.gone_at = False, now

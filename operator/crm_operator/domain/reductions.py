@@ -159,14 +159,18 @@ class Group:
         if not read:
             return self.why(name, Kind.COUNTER)
         counters = [memory.counter for memory in self._all(name)]
-        if any(counter.is_unsteady(window, self.now) for counter in counters):
-            return Unknown(
+        unsteady = [counter for counter in counters if counter.is_unsteady(window, self.now)]
+        in_part = self._filled_at(name, counters, window)
+        if unsteady:
+            in_part = Unknown(
                 f"{name} fell twice in {_seconds(window):g}s: several processes seem to answer, each with counters of "
                 "its own; let them answer for all",
                 "MetricUnsteady",
             )
+            if not all(counter.told_of_restarts for counter in unsteady):
+                return in_part  # one whose restarts are not told of counts what it showed after a fall
         value = sum(counter.increase(window, self.now) for counter in counters)
-        return self._reading(name, value, read, lower_bound=self._filled_at(name, counters, window))
+        return self._reading(name, value, read, lower_bound=in_part)
 
     def _breadth(self, name: str, window: timedelta) -> Breadth:
         grown: set[int] = set()

@@ -84,6 +84,7 @@ class Scraped:
     #: The source has the past itself, so a window is whole from the first reading on.
     whole: bool = False
     one_process: bool = True  # False: who answers is not known
+    told_of_restarts: bool = False  # `restarted` is called
     is_there: bool = True  # False: it is gone, and remembered until its last increase has left the window
     fault: Unknown | None = UNREAD  # of the newest scrape; None: it was read
     heard_at: datetime | None = None  # the first good scrape
@@ -110,6 +111,11 @@ class Scraped:
             for series in (memory.counter, memory.histogram, memory.level, memory.workspaces):
                 if series is not None:
                     series.forget_before(at - keep)
+
+    def restarted(self) -> None:
+        """The process began anew, and its counters with it."""
+        for memory in self.metrics.values():
+            memory.counter.restarted()
 
     def is_heard_from_the_start(self, since: datetime) -> bool:
         """What it has said since its process began is known to whoever listens from `since` on."""
@@ -142,7 +148,12 @@ class Scraped:
 
     def _metric(self, name: str) -> MetricMemory:
         if name not in self.metrics:
-            counter = CounterSeries(started_at=self.started_at, whole=self.whole, one_process=self.one_process)
+            counter = CounterSeries(
+                started_at=self.started_at,
+                whole=self.whole,
+                one_process=self.one_process,
+                told_of_restarts=self.told_of_restarts,
+            )
             self.metrics[name] = MetricMemory(counter)
         return self.metrics[name]
 

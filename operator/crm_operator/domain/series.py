@@ -120,29 +120,61 @@ class CounterSeries(Growth[float]):
 
     `one_process=False`: who answers is not known, e.g. one of several replicas behind a Service. What a counter shows
     after it fell is then another's history perhaps, so it counts for nothing, and the window is not whole any more.
+
+    `told_of_restarts`: `restarted` says when the process began anew, a moment before or after that shows. Any other
+    fall means that something else answers. Until it is forgotten, only what exceeds the value before it counts in
+    windows: 12, 3, 12 are no errors.
     """
 
-    def __init__(self, *, started_at: datetime | None = None, whole: bool = False, one_process: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        started_at: datetime | None = None,
+        whole: bool = False,
+        one_process: bool = True,
+        told_of_restarts: bool = False,
+    ) -> None:
         super().__init__(started_at=started_at, add=operator.add, whole=whole)
         self._one_process = one_process
-        self._fell_at: deque[datetime] = deque(maxlen=2)  # the newest last
+        self.told_of_restarts = told_of_restarts
+        self._restarted = False  # and not read since
+        self._fell_at: deque[datetime] = deque(maxlen=2)  # without a restart; the newest last
+        self._counted_up_to = 0.0  # before these falls
         #: The newest value; None: never read.
         self.value: float | None = None
-        #: Counted since the process began, restarts of the counter included.
+        #: Counted since the process began, restarts of the counter included. It moves whenever the counter rises.
         self.lifetime = 0.0
 
     def record(self, value: float, at: datetime) -> None:
         """Take the newest value (finite, >= 0). A value below the one before means that the counter began anew."""
         value = float(value)
         at = at if self.seen_at is None else max(at, self.seen_at)
-        fell = self.value is not None and value < self.value
-        amount = value if self.value is None or fell else value - self.value
-        if fell and not self._one_process:
-            self._fell_at.append(at)
-            amount = 0.0
-        self.lifetime += amount
+        if self.value is None:
+            amount = risen = value
+        elif value < self.value:
+            amount = risen = self._after_fall(self.value, value, at)
+        else:
+            risen = value - self.value
+            amount = max(0.0, value - max(self.value, self._counted_up_to))
+        self._restarted = False
+        self.lifetime += risen
         self._grown(amount or None, at)
         self.value = value
+
+    def restarted(self) -> None:
+        """The process began anew. A fall that is not explained yet was this; else the next reading may fall."""
+        if not self._fell_at or self.value is None or self.seen_at is None:
+            self._restarted = True
+            return
+        self._fell_at.pop()
+        self._grown(min(self.value, self._counted_up_to) or None, self.seen_at)
+        self._counted_up_to = 0.0
+
+    def forget_before(self, time: datetime) -> None:
+        super().forget_before(time)
+        if self._fell_at and self._fell_at[-1] <= time:
+            self._fell_at.clear()
+            self._counted_up_to = 0.0
 
     def filled_at(self, window: timedelta, now: datetime) -> datetime | None:
         begin = now - window
@@ -156,6 +188,16 @@ class CounterSeries(Growth[float]):
     def increase(self, window: timedelta, now: datetime) -> float:
         """What was added within `window` before `now`."""
         return sum(self._within(window, now), 0.0)
+
+    def _after_fall(self, before: float, value: float, at: datetime) -> float:
+        """What counts of a value that is below the one before."""
+        if self._restarted or (self._one_process and not self.told_of_restarts):
+            self._counted_up_to = 0.0
+            return value
+        self._fell_at.append(at)
+        if self.told_of_restarts:
+            self._counted_up_to = max(self._counted_up_to, before)
+        return 0.0
 
 
 class LevelSeries:

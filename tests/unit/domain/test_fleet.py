@@ -17,6 +17,8 @@ from tests.unit.domain.fleet import ERRORS, NOON, REFUSED, Fleet, a_guard, at, r
 def test_the_worked_case_of_the_module() -> None:
     fleet = Fleet(a1=0)
     for second, number in [(60, 4), (120, 9), (240, 2), (300, 2)]:
+        if second == 240:
+            fleet.there(180, a1=180)
         fleet.says(second, "a1", number)
     fleet.there(300, another=300)
     for second in (301, 330, 360, 1200):
@@ -27,6 +29,43 @@ def test_the_worked_case_of_the_module() -> None:
             assert value(fleet.overall(360)) == 7
             assert value(fleet.overall(360, a_guard(window="3m"))) == 2
     assert value(fleet.overall(1200)) == 0
+
+
+def test_a_pod_in_which_two_processes_answer_in_turn_is_unsteady() -> None:
+    fleet = Fleet(a1=0, a2=0)
+    for second in range(1, 20):
+        fleet.says(second, "a1", 12 if second % 2 else 3)
+        fleet.says(second, "a2", 0)
+    found = fleet.overall(20)
+    assert isinstance(found, Reading)
+    assert found.value == 12, "what it showed first may be its own"
+    assert reason(found.lower_bound) == "MetricUnsteady"
+
+
+def test_what_the_other_pods_count_is_real_beside_an_unsteady_one() -> None:
+    fleet = Fleet(a1=-999, a2=0)
+    for second in range(1, 20):
+        fleet.says(second, "a1", 12 if second % 2 else 3)
+        fleet.says(second, "a2", second)
+    found = fleet.overall(20)
+    assert isinstance(found, Reading)
+    assert found.value == 19
+
+
+def test_a_restart_that_is_told_after_it_shows_hides_nothing() -> None:
+    fleet = Fleet(a1=-999)
+    for second, number in [(1, 5), (2, 9), (3, 2), (4, 3)]:
+        fleet.says(second, "a1", number)
+    before = fleet.overall(4)
+    assert isinstance(before, Reading)
+    assert before.value == 4
+    assert reason(before.lower_bound) == "WindowNotFilled"
+    fleet.there(5, a1=2.5)
+    assert value(fleet.overall(5)) == 7
+    fleet.there(6, a1=None)
+    fleet.there(7, a1=2.5)
+    fleet.says(8, "a1", 1)
+    assert value(fleet.overall(8)) == 7, "the same start is no restart"
 
 
 def test_a_pod_that_is_gone_keeps_its_last_increase_in_the_window() -> None:
@@ -265,6 +304,7 @@ def test_jobs_count_from_the_start_of_the_pods_over_restarts_and_departures() ->
     fleet.says(1, "a1", 100, metric=JOBS_METRIC)
     fleet.says(1, "a2", 3, metric=JOBS_METRIC)
     assert jobs(fleet, 1, "a") == JobsDone(count=103, since=at(-999))
+    fleet.there(2, a1=-999, a2=1)
     fleet.says(2, "a2", 1, metric=JOBS_METRIC)
     assert jobs(fleet, 2, "a") == JobsDone(count=104, since=at(-999))
     fleet.there(3, a1=-999)

@@ -167,6 +167,7 @@ def test_a_ratio_is_that_of_what_happened(errors: list[int], restarts: set[int])
     for second, number in enumerate(errors):
         if second in restarts and failed > number and done > 10:
             failed = done = 0
+            fleet.there(second, a1=second)
         failed, done = failed + number, done + 10
         fleet.says(second, "a1", failed)
         fleet.says(second, "a1", done, metric="done_total")

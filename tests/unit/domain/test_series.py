@@ -41,6 +41,64 @@ def test_the_increase_of_a_counter(
     assert series.increase(timedelta(seconds=window), at(now)) == increase
 
 
+@pytest.mark.parametrize(
+    ("story", "increase", "unsteady"),
+    [
+        pytest.param([12, 3, 12, 3, 12], 0, True, id="two processes that answer in turn have no errors"),
+        pytest.param([12, 3, 40, 3, 40], 28, True, id="of three or more, what exceeds all before"),
+        pytest.param([12, 3, 12, 3, 14], 2, True, id="what is really added to the higher one counts"),
+        pytest.param([12, 3], 0, False, id="one fall may be a restart that is not told yet"),
+        pytest.param([12, 3, "restart"], 3, False, id="it was one"),
+        pytest.param([12, 3, 5, "restart", 6], 6, False, id="and all that came since counts"),
+        pytest.param([12, "restart", 3, 5], 5, False, id="told before it shows"),
+        pytest.param([12, "restart", 3, 12, "restart", 4], 16, False, id="one that restarts again and again"),
+        pytest.param([0, "restart", 0, 5, 3], 5, False, id="a restart that shows nothing explains no later fall"),
+    ],
+)
+def test_a_counter_that_falls_without_a_restart_is_not_of_one_process(
+    story: list[int | str], increase: float, unsteady: bool
+) -> None:
+    series = CounterSeries(started_at=at(-900), told_of_restarts=True)
+    for second, event in enumerate(story):
+        if isinstance(event, int):
+            series.record(event, at(second))
+        else:
+            series.restarted()
+    now = at(len(story))
+    assert series.increase(timedelta(seconds=300), now) == increase
+    assert series.is_unsteady(timedelta(seconds=300), now) is unsteady
+
+
+def test_a_fall_without_a_restart_is_forgotten_with_the_window() -> None:
+    """A counter that began anew in a running container: a lower bound for one window, then counted as before."""
+    series = CounterSeries(started_at=at(-900), told_of_restarts=True)
+    window = timedelta(seconds=300)
+    for second, number in enumerate([12, 0, 1, 2]):
+        series.record(number, at(second))
+    assert series.filled_at(window, at(4)) == at(301)
+    series.record(2, at(200))
+    series.forget_before(at(1.5))
+    series.record(5, at(302))
+    assert series.filled_at(window, at(302)) is None
+    assert series.increase(window, at(302)) == 3
+    assert series.lifetime == 12 + 5, "whoever asks whether it moves is told so all the time"
+
+
+@given(
+    answers=st.lists(st.integers(0, 3), min_size=1, max_size=100),
+    shown=st.lists(st.integers(0, 1000), min_size=4, max_size=4),
+)
+def test_processes_that_answer_in_any_order_and_do_nothing_add_at_most_what_one_shows_more(
+    answers: list[int], shown: list[int]
+) -> None:
+    """Each has counted once, none does any more: the first reading may be of the one with the least."""
+    series = CounterSeries(started_at=at(-900), told_of_restarts=True)
+    for second, process in enumerate(answers):
+        series.record(shown[process], at(second))
+    most = max(shown[process] for process in answers)
+    assert series.increase(timedelta(seconds=300), at(len(answers))) <= most - shown[answers[0]]
+
+
 @given(
     steps=st.lists(st.tuples(st.integers(1, 60), st.integers(0, 20), st.booleans()), min_size=1, max_size=80),
     window=st.integers(61, 1000),
