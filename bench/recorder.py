@@ -35,8 +35,16 @@ class Change:
         return self.object["metadata"].get("labels") or {}
 
 
+class _Lost(Exception):
+    """What came since a watch ended is not kept any more."""
+
+
 class Recorder:
-    """All changes since `clear`, and the objects as they are now."""
+    """All changes since `clear`, and the objects as they are now.
+
+    The API server ends a watch whose reader is late; it goes on where it ended, and what came meanwhile has the later
+    time of its receipt.
+    """
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
@@ -59,7 +67,7 @@ class Recorder:
         return next((change for change in self.changes if holds(change)), None)
 
     def check(self) -> None:
-        """Raises RuntimeError when a watch has ended, so that changes are missing."""
+        """Raises RuntimeError when a watch has failed, so that changes are missing."""
         if self._error is not None:
             raise RuntimeError(self._error)
 
@@ -99,20 +107,23 @@ class Recorder:
         # Without a resourceVersion a watch begins with the objects as they are.
         parameters = {"watch": "1", "timeoutSeconds": str(WATCH_SECONDS)}
         try:
-            async with kube.stream("GET", path, params=parameters, timeout=None) as lines:
-                lines.raise_for_status()
-                opened.set()
-                async for line in lines.aiter_lines():
-                    await self._take(kind, line, time.time())
-            self._error = f"the watch of {path} ended"
-        except httpx.HTTPError as error:
+            while True:
+                async with kube.stream("GET", path, params=parameters, timeout=None) as lines:
+                    lines.raise_for_status()
+                    opened.set()
+                    async for line in lines.aiter_lines():
+                        parameters["resourceVersion"] = await self._take(kind, line, time.time())
+        except (httpx.HTTPError, _Lost) as error:
             self._error = f"the watch of {path} failed: {error!r}"
         opened.set()
         async with self._changed:
             self._changed.notify_all()
 
-    async def _take(self, kind: str, line: str, at: float) -> None:
+    async def _take(self, kind: str, line: str, at: float) -> str:
+        """Where the watch is now."""
         event = json.loads(line)
+        if event["type"] == "ERROR":
+            raise _Lost(event["object"].get("message"))
         change = Change(at, kind, event["type"], event["object"])
         async with self._changed:
             if change.type == "DELETED":
@@ -121,3 +132,5 @@ class Recorder:
                 self._now[kind, change.name] = change.object
             self.changes.append(change)
             self._changed.notify_all()
+        version: str = change.object["metadata"]["resourceVersion"]
+        return version

@@ -18,7 +18,7 @@ from tests.cluster.kube import collection, server_side_apply
 from tests.cluster.objects import an_integration, worker_template
 
 WORKERS, WEIGHT = 4, 50
-HOLD, BAKE, WINDOW, LIMIT = 4.0, 6.0, 15.0, 10
+HOLD, BAKE, WINDOW, LIMIT = 4.0, 6.0, 15.0, 8
 #: Longer than the hold or the bake, and than what was read before counts.
 OUTAGE = 12.0
 #: For the first version, and for a rollout from the end of an outage on. A worker that hung is asked every 30 s.

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from math import inf
 
 from bench.recorder import Change, Json, Recorder
 from crm_operator.api.names import LABEL_INTEGRATION, LABEL_REVISION
@@ -32,10 +33,11 @@ class Verdict:
 
 @dataclass(slots=True)
 class SeenPod:
-    """A worker's pod; `left`: since when it is told to end, or gone."""
+    """A worker's pod: since when it is there, and since when it is told to end or gone."""
 
     name: str
     revision: str
+    came: float
     left: float | None = None
 
 
@@ -63,13 +65,9 @@ class Story:
         """The newest such decision."""
         return next((decided for decided in reversed(self.decisions) if decided.what == what), None)
 
-    def working(self, revision: str | None = None, *, at: float | None = None) -> list[SeenPod]:
-        """Its pods that stay, or stayed at that time."""
-        return [
-            pod
-            for pod in self.pods.values()
-            if (pod.left is None or (at is not None and pod.left > at)) and revision in (None, pod.revision)
-        ]
+    def working(self, *, at: float = inf) -> list[SeenPod]:
+        """Its pods that stay, or that did at that time."""
+        return [pod for pod in self.pods.values() if pod.came <= at and (pod.left is None or pod.left > at)]
 
 
 class Stories:
@@ -98,7 +96,7 @@ class Stories:
         if integration is None:
             return
         pods = self._of[integration].pods
-        pod = pods.setdefault(change.name, SeenPod(change.name, change.label.get(LABEL_REVISION, "")))
+        pod = pods.setdefault(change.name, SeenPod(change.name, change.label.get(LABEL_REVISION, ""), change.at))
         ends = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]
         if ends and pod.left is None:
             pod.left = change.at

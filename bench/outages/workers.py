@@ -33,11 +33,11 @@ class Worker:
 
 
 class Workers:
-    """All pods. `background`: errors a second of each healthy worker."""
+    """All pods. A healthy worker has `first` errors as it begins, and then `background` a second."""
 
-    def __init__(self, *, background: float = 0.0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, first: int = 0, background: float = 0.0, clock: Callable[[], float] = time.time) -> None:
         self.servers: PodServers
-        self._background = background
+        self._first, self._background = first, background
         self._clock = clock
         self._workers: dict[str, Worker] = {}
         self._outages: list[list[float]] = []  # of the provider: from when to when
@@ -89,7 +89,7 @@ class Workers:
         lived = now - worker.born
         failing = sum(max(0.0, min(end, now) - max(begin, worker.born)) for begin, end in self._outages)
         jobs = JOBS_PER_SECOND * lived
-        return int(self._background * lived + FAILING * JOBS_PER_SECOND * failing), int(jobs)
+        return self._first + int(self._background * lived + FAILING * JOBS_PER_SECOND * failing), int(jobs)
 
 
 @asynccontextmanager
