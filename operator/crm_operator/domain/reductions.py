@@ -103,11 +103,27 @@ class Group:
         histogram the quantile and the number of observations. Nothing of a gauge.
         """
         window = guard.window or timedelta()
-        return tuple(
-            found
-            for span in ((window,) if window_only else _spans(window))
-            if (found := self._recent(guard, span, jobs=jobs)) is not None
-        )
+        spans = (window,) if window_only else tuple(_spans(window))
+        name, per = metric_names(guard)
+        match guard.reduce:
+            case Reduce.INCREASE | Reduce.RATE | Reduce.RATIO:
+                values = self._growths(name, spans) or [0.0] * len(spans)
+                bases = self._growths(per or jobs, spans)
+                if bases is None:
+                    return tuple(Recent(span, value, None) for span, value in zip(spans, values, strict=True))
+                if guard.reduce is not Reduce.RATIO:
+                    # An error is counted before its job is done, and is one try at least.
+                    bases = [max(base, value) for base, value in zip(bases, values, strict=True)]
+                return tuple(Recent(*found) for found in zip(spans, values, bases, strict=True))
+            case Reduce.QUANTILE:
+                q, known = guard.metric.quantile or 0.5, self._histograms(name)
+                counts = [added([histogram.growth(span, self.now) for histogram in known]) for span in spans]
+                return tuple(
+                    Recent(span, quantile(q, count) or 0.0, count.get(math.inf, 0.0))
+                    for span, count in zip(spans, counts, strict=True)
+                )
+            case Reduce.LAST | Reduce.AVERAGE | Reduce.MAX:
+                return ()
 
     def why(self, name: str, kind: Kind) -> Unknown:
         """Why no process gives `name`: the commonest reason."""
@@ -277,25 +293,12 @@ class Group:
         ]
         return not_filled(name, window, max(times)) if times else None
 
-    def _recent(self, guard: Guard, span: timedelta, *, jobs: str) -> Recent | None:
-        name, per = metric_names(guard)
-        match guard.reduce:
-            case Reduce.INCREASE | Reduce.RATE:
-                value, base = self._growth(name, span), self._growth(jobs, span)
-                # An error is counted before its job is done, and is one try at least.
-                return Recent(span, value or 0.0, None if base is None else max(base, value or 0.0))
-            case Reduce.RATIO:
-                return Recent(span, self._growth(name, span) or 0.0, self._growth(per or "", span))
-            case Reduce.QUANTILE:
-                counts = added([histogram.growth(span, self.now) for histogram in self._histograms(name)])
-                return Recent(span, quantile(guard.metric.quantile or 0.5, counts) or 0.0, counts.get(math.inf, 0.0))
-            case Reduce.LAST | Reduce.AVERAGE | Reduce.MAX:
-                return None
-
-    def _growth(self, name: str, span: timedelta) -> float | None:
-        """What all together added to a counter within `span`; None: none of them has it."""
+    def _growths(self, name: str, spans: Sequence[timedelta]) -> list[float] | None:
+        """What all together added to a counter within each of `spans`; None: none of them has it."""
         known: list[CounterSeries] = [memory.counter for memory in self._all(name) if memory.counter.value is not None]
-        return sum(counter.increase(span, self.now) for counter in known) if known else None
+        if not known:
+            return None
+        return [sum(grown) for grown in zip(*(counter.increases(spans, self.now) for counter in known), strict=True)]
 
 
 _ONE_SAMPLE = Unknown("only one sample so far", "Starting")

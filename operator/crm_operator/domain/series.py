@@ -8,8 +8,9 @@ is taken as the newest time known. Gauges and histograms have modules of their o
 
 import operator
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Generic, NamedTuple, TypeVar
 
 #: More stored changes than this are thinned. A window of 5m at one reading a second stays exact.
@@ -188,6 +189,22 @@ class CounterSeries(Growth[float]):
     def increase(self, window: timedelta, now: datetime) -> float:
         """What was added within `window` before `now`."""
         return sum(self._within(window, now), 0.0)
+
+    def increases(self, spans: Sequence[timedelta], now: datetime) -> list[float]:
+        """The increase within each of `spans`, the shortest first, in one pass over what is remembered."""
+        found = [0.0] * len(spans)
+        begins = [now - span for span in spans]
+        first = 0  # the shortest that reaches back to the step
+        for step in self._seen_after(begins[-1]):
+            while step.at <= begins[first]:
+                first += 1
+            known = first
+            took = step.at - step.since
+            while known < len(spans) and took > spans[known]:
+                known += 1
+            if known < len(spans):
+                found[known] += step.amount
+        return list(accumulate(found))
 
     def _after_fall(self, before: float, value: float, at: datetime) -> float:
         """What counts of a value that is below the one before."""

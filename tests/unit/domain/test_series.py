@@ -85,6 +85,24 @@ def test_a_fall_without_a_restart_is_forgotten_with_the_window() -> None:
 
 
 @given(
+    steps=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 3)), min_size=1, max_size=60),
+    started=st.none() | st.integers(-30, 0),
+    spans=st.lists(st.integers(1, 200), min_size=1, max_size=6, unique=True).map(sorted),
+    later=st.integers(0, 30),
+)
+def test_increases_over_several_times_are_those_over_each(
+    steps: list[tuple[int, int]], started: int | None, spans: list[int], later: int
+) -> None:
+    series, second, counter = CounterSeries(started_at=None if started is None else at(started)), 0, 0
+    for pause, amount in steps:
+        second, counter = second + pause, counter + amount
+        series.record(counter, at(second))
+    times = [timedelta(seconds=span) for span in spans]
+    now = at(second + later)
+    assert series.increases(times, now) == [series.increase(time, now) for time in times]
+
+
+@given(
     answers=st.lists(st.integers(0, 3), min_size=1, max_size=100),
     shown=st.lists(st.integers(0, 1000), min_size=4, max_size=4),
 )
