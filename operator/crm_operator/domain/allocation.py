@@ -48,7 +48,8 @@ def allocate(world: World, rollout: RolloutStatus, *, total: int, paused: bool) 
         case RolloutPhase.CANARY | RolloutPhase.PROMOTING if rollout.weight > 0:
             main, canary = (0, 0) if paused else split(total, rollout.weight)
             runs_main = stable if rollout.phase is RolloutPhase.CANARY else candidate
-            return Allocation(stable=_wanted(runs_main, main), canary=_wanted(candidate, canary))
+            urgent = _still_urgent(world, runs_main)
+            return Allocation(stable=_wanted(runs_main, main, urgent=urgent), canary=_wanted(candidate, canary))
         case RolloutPhase.CANARY | RolloutPhase.PROMOTING | RolloutPhase.BAKING:
             return _handed_over(world, candidate, total)
         case RolloutPhase.ROLLING_BACK:
@@ -66,11 +67,12 @@ def _handed_over(world: World, revision: str | None, total: int) -> Allocation:
     Without that, promoting a canary of half of the workers would halve them for as long as a pod takes to start.
     """
     stable, canary = world.stable, world.canary
+    alone = Allocation(stable=_wanted(revision, total, urgent=_still_urgent(world, revision)), canary=None)
     if total == 0 or stable is None or canary is None or canary.revision != revision or stable.revision != revision:
-        return Allocation(stable=_wanted(revision, total), canary=None)
+        return alone
     staying = min(canary.replicas, max(0, total - stable.ready))
     if staying == 0:
-        return Allocation(stable=_wanted(revision, total), canary=None)
+        return alone
     room = total + max(1, math.ceil(SURGE * total)) - staying
     return Allocation(stable=_wanted(revision, min(total, room)), canary=_wanted(revision, staying))
 
@@ -81,6 +83,12 @@ def _wanted(revision: str | None, replicas: int, *, urgent: bool = False) -> Wan
 
 def _as_is(workload: Workload | None, replicas: int) -> Wanted | None:
     return None if workload is None else _wanted(workload.revision, replicas)
+
+
+def _still_urgent(world: World, revision: str | None) -> bool:
+    """A rollback was under way when another template came: its bad pods go at once, as they were to."""
+    workload = world.stable
+    return workload is not None and workload.urgent_strategy and _has_other_pods(world, revision)
 
 
 def _has_other_pods(world: World, stable: str | None) -> bool:

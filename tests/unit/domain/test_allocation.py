@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import RolloutPhase
 from crm_operator.domain.allocation import SURGE, Allocation, allocate
-from tests.unit.domain.builders import GOOD, NEW, a_rollout, a_workload, a_world
+from crm_operator.domain.world import Workload
+from tests.unit.domain.builders import GOOD, NEW, a_rollout, a_workload, a_world, pods
 
 
 def handed_over(*, total: int, stable: int, ready: int, canary: int, canary_of: str = NEW) -> Allocation:
@@ -42,6 +43,26 @@ def test_a_promoted_canary_hands_over(
 
 def test_a_canary_of_another_version_goes_at_once() -> None:
     assert sizes(handed_over(total=10, stable=8, ready=0, canary=2, canary_of=GOOD)) == (10, 0)
+
+
+@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.STABLE])
+def test_bad_pods_go_at_once_although_another_template_came(phase: RolloutPhase) -> None:
+    """It came while a rollback was under way, whose pods of NEW were told to go and have not yet."""
+    newest = None if phase is RolloutPhase.STABLE else "c" * 16
+    rollout = a_rollout(phase, candidate_revision=newest)
+    bad = a_workload(10, urgent_strategy=True, pods=pods(10, revision=NEW))
+    runs = newest if newest is not None and phase is RolloutPhase.PROMOTING else GOOD
+    gone = a_workload(10, urgent_strategy=True, revision=runs)
+    usual = a_workload(10, pods=pods(10, revision=NEW))
+
+    def is_urgent(stable: Workload) -> bool:
+        found = allocate(a_world(stable=stable), rollout, total=10, paused=False).stable
+        assert found is not None
+        return found.urgent
+
+    assert is_urgent(bad)
+    assert not is_urgent(gone), "they are gone"
+    assert not is_urgent(usual), "nothing of that kind begins here"
 
 
 workers = st.integers(0, 50)
