@@ -104,7 +104,13 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
             )
         return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=mine.why)
     state = _state(guard, mine)
-    beside = f", {_shown(guard, other)} on stable" if isinstance(other, Reading) else ", stable not read"
+    match other:
+        case Reading():
+            beside = f", {_shown(guard, other)} on stable"
+        case Unknown():
+            beside = ", stable not read"
+        case None:
+            beside = ", no stable worker beside it"
     good = other.value if isinstance(other, Reading) else None
     if state is GuardState.CRITICAL:
         past = _past(world, guard, whole_window=False)

@@ -11,6 +11,8 @@ from crm_operator.domain import health
 from crm_operator.domain.guards import Verdict, evidence_of
 from crm_operator.domain.health import Findings
 from crm_operator.domain.respond import how_to_lift
+from crm_operator.domain.rollout.objections import min_jobs
+from crm_operator.domain.world import JobsDone
 
 #: States of a guard that hold a rollout.
 OBJECTING = (GuardState.CRITICAL, GuardState.WARNING, GuardState.UNKNOWN)
@@ -116,6 +118,10 @@ def _canary(found: Findings) -> NextStep:
     if rollout.step_start_time is None or not steps:
         return NextStep(what=then)
     ends = rollout.step_start_time + steps[step].hold
+    done = world.jobs_done.get(rollout.candidate_revision or "")
+    jobs = min_jobs(world)
+    if ends <= world.now and isinstance(done, JobsDone) and done.count < jobs:
+        return NextStep(what=f"{then} when the new version has done {jobs} jobs, if no guard objects")
     return NextStep(what=f"{then}, if no guard objects", time=ends if ends > world.now else None)
 
 
@@ -139,13 +145,16 @@ def _baking(found: Findings) -> NextStep:
     objecting = _objecting(found)
     if objecting is not None and any(verdict.by_chance for verdict in found.verdicts):
         return NextStep(what=f"Stable after the bake, when guard {objecting} is OK{_or_back(found)}")
-    if objecting is not None:
-        return NextStep(what=f"Stable {render(bake)} after guard {objecting} is OK{_or_back(found)}")
+    breached = next((verdict.name for verdict in found.verdicts if verdict.state in _BREACHED), None)
+    if breached is not None:
+        return NextStep(what=f"Stable {render(bake)} after guard {breached} is OK{_or_back(found)}")
     started = found.rollout.step_start_time
-    ends = None if started is None else started + bake
-    return NextStep(
-        what="Stable, if no guard objects", time=ends if ends is not None and ends > found.world.now else None
-    )
+    ends = None if started is None or started + bake <= found.world.now else started + bake
+    if objecting is None:
+        return NextStep(what="Stable, if no guard objects", time=ends)
+    # While a guard cannot be read the bake's time runs on.
+    when = "when" if ends is None else "if by then"
+    return NextStep(what=f"Stable, {when} guard {objecting} is OK{_or_back(found)}", time=ends)
 
 
 def _or_back(found: Findings) -> str:

@@ -126,8 +126,10 @@ def live_pending(old: CrmIntegrationStatus, new: CrmIntegrationStatus) -> bool:
 
 
 def _skeleton(status: CrmIntegrationStatus) -> Any:
-    """All that is a decision or a verdict: no live numbers, no sentences."""
-    rollout = None if status.rollout is None else status.rollout.model_copy(update={"reason": None})
+    """All that is a decision or a verdict: no live numbers, no sentences; of what a rollout waits for, the topic."""
+    rollout = status.rollout
+    if rollout is not None and rollout.reason is not None:
+        rollout = rollout.model_copy(update={"reason": _topic(rollout.reason)})
     workers = status.workers
     return (
         status.observed_generation,
@@ -147,6 +149,11 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
         if status.scaling is None
         else (status.scaling.learned_revision, status.scaling.rate_limit_percent, status.scaling.ceiling),
     )
+
+
+def _topic(reason: str) -> str:
+    """`holding at 20 % until 03:00:10` -> `holding at`; when that is over, what objects is news."""
+    return re.split(r"[\d:]", reason, maxsplit=1)[0]
 
 
 def _numbers_matter(old: CrmIntegrationStatus, new: CrmIntegrationStatus) -> bool:

@@ -6,6 +6,7 @@ looks when it is told to, whatever happened. A crash between two writes is a pla
 """
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from crm_operator.domain.revision import revision_of
 from crm_operator.domain.world import (
     Evidence,
     JobsDone,
+    Neighbour,
     OwnPause,
     Pause,
     Pod,
@@ -44,6 +46,10 @@ from crm_operator.domain.world import (
 from tests.unit.domain.builders import NOW, a_queue, a_template, an_outage
 
 TICK = timedelta(seconds=1)
+
+
+def _words(text: str) -> str:
+    return re.sub(r"\d+", "", text)
 
 
 @dataclasses.dataclass
@@ -69,9 +75,12 @@ class SimDeployment:
 
 
 class Simulation:
-    """One integration. Change `spec`, `backlog`, `failing`, `blind` and `pauses` as the scenario goes."""
+    """One integration. Change `spec`, `backlog`, `failing`, `blind` and `pauses` as the scenario goes.
 
-    def __init__(self, spec: CrmIntegrationSpec) -> None:
+    `aloud`: the log has what status says, too, whenever that changes.
+    """
+
+    def __init__(self, spec: CrmIntegrationSpec, *, aloud: bool = False) -> None:
         self.spec = spec
         self.generation = 1
         self.now = NOW
@@ -84,16 +93,19 @@ class Simulation:
         self.errors: dict[str, float] = {}  # of the others, in each window; all of a version's workers together
         self.broken: set[str] = set()  # revisions whose workers do not start
         self.misconfigured: set[str] = set()  # ... and of which the kubelet says that they cannot
+        self.unpullable: set[str] = set()  # ... or that the image is not to be had
         self.failed_elsewhere: str | None = None  # an integration that rolled back the image of the template
         self.stuck: set[str] = set()  # revisions whose workers are Ready and finish nothing
         self.most_connections = 1000  # workers beyond these make connections fail
         self.blind = False  # the workers' metrics cannot be read
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
+        self.neighbours: tuple[Neighbour, ...] = ()  # that fail as well
         self.pauses: tuple[Pause, ...] = ()  # of users
         self.made: dict[str, Pause | None] = {}  # SyncPauses that the operator made; None: lifted
         self.verbs: dict[Verb, str] = {}
         self.lines: list[str] = []
         self.writes = 0
+        self._aloud = aloud
         self._serial = 0
         self._load = LoadMemory()
         self._work = WorkMemory()
@@ -144,6 +156,11 @@ class Simulation:
             self._do(action)
         return plan
 
+    def restart(self) -> None:
+        """The operator starts anew, without what it had in memory."""
+        self._load, self._work, self._baseline = LoadMemory(), WorkMemory(), BaselineMemory()
+        self._log("operator restarts")
+
     def control(self) -> None:
         """The Deployment controller looks once at each Deployment: one round of its rolling update."""
         for deployment in self.deployments.values():
@@ -168,12 +185,13 @@ class Simulation:
         for deployment in self.deployments.values():
             deployment.pods = [pod for pod in deployment.pods if not pod.terminating]
             for pod in deployment.pods:
-                pod.ready = pod.revision not in self.broken | self.misconfigured
+                pod.ready = pod.revision not in self.broken | self.misconfigured | self.unpullable
 
     def pass_time(self, by: timedelta = TICK) -> None:
-        """Workers finish a job each."""
+        """Workers finish a job each, while there are jobs."""
         self.now += by
-        self._done.update(revision for revision in self._ready() if revision not in self.stuck)
+        if self.backlog:
+            self._done.update(revision for revision in self._ready() if revision not in self.stuck)
 
     def runnable(self) -> list[Callable[[], object]]:
         """Everything that can happen next, for a caller that chooses the order."""
@@ -208,6 +226,7 @@ class Simulation:
             evidence={"sync-errors": self._evidence(), "connection-failures": self._connections()},
             jobs_done={side: JobsDone(count=self._done[side], since=NOW) for side in self._ready()},
             pauses=self.pauses + tuple(pause for pause in self.made.values() if pause is not None),
+            neighbours=self.neighbours,
             own_pause=self._own_pause(),
             verbs=self.verbs,
             image="worker:2",
@@ -255,6 +274,16 @@ class Simulation:
         for deployment in self.deployments.values():
             yield from (pod.revision for pod in deployment.pods if pod.ready)
 
+    def _waits(self, revision: str) -> str | None:
+        """What the kubelet says of a version's pods."""
+        if revision in self.misconfigured:
+            return "CreateContainerConfigError"
+        return "ImagePullBackOff" if revision in self.unpullable else None
+
+    def _said(self) -> str:
+        """As `kubectl get` has it."""
+        return f"{self.status.phase}: {self.status.message}"
+
     def _own_pause(self) -> OwnPause:
         recorded = self.status.automatic_pause
         if recorded is None or recorded.name not in self.made:
@@ -262,12 +291,13 @@ class Simulation:
         return OwnPause.LIFTED if self.made[recorded.name] is None else OwnPause.PAUSED
 
     def _evidence(self) -> Evidence:
-        if self.blind:
-            return Evidence(overall=Unknown("connection refused", "ConnectionRefused"))
         counts: dict[str, int] = {}
         for deployment in self.deployments.values():
             for pod in deployment.pods:
                 counts[pod.revision] = counts.get(pod.revision, 0) + pod.ready
+        if self.blind:
+            why = Unknown("crm_sync_errors_total: connection refused", "ConnectionRefused")
+            return Evidence(by_revision=dict.fromkeys(counts, why), overall=why)
         window = timedelta(minutes=5)
         values = {
             revision: 20.0 * n if revision in self.failing else self.errors.get(revision, 0.0)
@@ -324,7 +354,7 @@ class Simulation:
                     ready=pod.ready,
                     terminating=pod.terminating,
                     started_at=NOW,
-                    waiting_reason="CreateContainerConfigError" if pod.revision in self.misconfigured else None,
+                    waiting_reason=self._waits(pod.revision),
                 )
                 for pod in deployment.pods
             ),
@@ -336,7 +366,9 @@ class Simulation:
                 self.known.add(action.revision)
             case WriteStatus():
                 self.writes += 1
-                self.status = action.status
+                said, self.status = self._said(), action.status
+                if self._aloud and _words(self._said()) != _words(said):
+                    self._log(f"kubectl: {self._said()}")
             case ApplyTemplate():
                 self.writes += 1
                 self._apply(action)

@@ -9,7 +9,7 @@ import pytest
 from crm_operator.api.v1alpha1 import AutomaticPauseState, AutomaticPauseStatus, CrmIntegrationStatus, RolloutPhase
 from crm_operator.domain.decide import decide
 from crm_operator.domain.plan import EmitEvent
-from crm_operator.domain.world import OwnPause, Unknown, World
+from crm_operator.domain.world import JobsDone, OwnPause, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -91,7 +91,34 @@ OWN = AutomaticPauseStatus(
             540,
             id="workers that do not start",
         ),
+        pytest.param(
+            canary(
+                began=MINUTE,
+                spec=a_spec(
+                    rollout={"steps": [{"weight": 20, "hold": "60s"}, {"weight": 50, "hold": "60s"}], "minJobs": 9}
+                ),
+                jobs_done={NEW: JobsDone(count=3, since=NOW)},
+            ),
+            "step 2 of 2 at 50 % when the new version has done 9 jobs, if no guard objects",
+            None,
+            id="too few jobs",
+        ),
         pytest.param(baking(), "Stable, if no guard objects", 240, id="baking"),
+        pytest.param(
+            baking(evidence=UNREAD),
+            "Stable, if by then guard sync-errors is OK; rolled back if it blames the release",
+            240,
+            id="a guard that cannot be read in the bake, whose time runs on",
+        ),
+        pytest.param(
+            baking(
+                evidence=UNREAD,
+                status=a_status(a_rollout(RolloutPhase.BAKING, step_start_time=NOW - 6 * MINUTE)),
+            ),
+            "Stable, when guard sync-errors is OK; rolled back if it blames the release",
+            None,
+            id="a guard that cannot be read when the bake is over",
+        ),
         pytest.param(
             baking(evidence={"sync-errors": evidence(new=1, good=None)}),
             "Stable 5m after guard sync-errors is OK; rolled back if it blames the release",

@@ -1,5 +1,6 @@
 """Conditions, phase and message, and when a status is worth a write."""
 
+import dataclasses
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -174,8 +175,8 @@ def test_transition_times_move_only_with_the_status() -> None:
 
 def written(before: World, **changes: Any) -> str | None:
     """Why a write happens when `changes` come to a world whose status is stored."""
-    stored = status(before)
-    after = steady(status=stored, **({"now": NOW + SECOND} | changes))
+    fields: dict[str, Any] = {"status": status(before), "now": NOW + SECOND}
+    after = dataclasses.replace(before, **(fields | changes))
     action = next((a for a in decide(after).actions if isinstance(a, WriteStatus)), None)
     return None if action is None else action.why
 
@@ -189,6 +190,18 @@ def test_a_decision_is_written_at_once() -> None:
     assert written(steady(), queue=a_queue(150)) == "decision"
     assert written(steady(), queue=an_outage()) == "decision"
     assert written(steady(), evidence={"sync-errors": evidence(good=11)}) == "decision"
+
+
+def test_what_a_step_waits_for_is_said_at_once_and_how_far_it_is_is_not() -> None:
+    """Else `holding until 03:00:10` stands there at 03:00:20."""
+    blind = {"sync-errors": evidence(new=Unknown("connection refused", "ConnectionRefused"), good=0)}
+    begun = a_status(a_rollout(RolloutPhase.CANARY, step_start_time=NOW - 58 * SECOND))
+    holding = a_canary_world(status=begun, evidence=blind)
+    assert written(holding) is None
+    assert written(holding, now=NOW + 2 * SECOND) == "decision"
+    waiting = a_status(a_rollout(RolloutPhase.CANARY, step_start_time=None, waiting_since=NOW))
+    starting = a_canary_world(status=waiting, canary=a_workload(2, role="canary", revision=NEW, ready=0))
+    assert written(starting, canary=a_workload(2, role="canary", revision=NEW, ready=1)) is None
 
 
 def test_workers_that_are_all_there_are_said_at_once() -> None:

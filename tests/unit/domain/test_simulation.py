@@ -1,10 +1,8 @@
 """Whole rollouts in virtual time: golden logs for a reader, and random orders with the invariants after every step."""
 
 import copy
-import os
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,28 +14,10 @@ from crm_operator.api.v1alpha1 import RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.plan import SetReplicas
 from crm_operator.domain.revision import revision_of
-from tests.unit.domain.builders import a_guard, a_pause, a_spec, a_template
+from tests.unit.domain.builders import a_guard, a_pause, a_template
+from tests.unit.domain.scenarios import QUICK, assert_reads_as_golden, running
 from tests.unit.domain.simulation import Simulation
 from tests.unit.domain.transitions import documented
-
-GOLDEN = Path(__file__).parent / "golden"
-QUICK = {
-    "steps": [{"weight": 20, "hold": "5s"}, {"weight": 50, "hold": "5s"}],
-    "bake": "10s",
-    "progressDeadline": "30s",
-    "minJobs": 0,
-}
-
-
-def running(backlog: int = 100, errors: float = 0, **spec: Any) -> Simulation:
-    """Ten workers at v1, with so many errors in each window."""
-    sim = Simulation(a_spec(**({"rollout": QUICK} | spec)))
-    sim.backlog = backlog
-    if errors:
-        sim.errors = {revision_of(a_template("v1")): errors}
-    sim.ship("v1")
-    sim.run(5)
-    return sim
 
 
 def good_release() -> Simulation:
@@ -278,13 +258,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_a_rollout_reads_as_its_golden_log(scenario: Callable[[], Simulation]) -> None:
-    """Read the diff as the change in behaviour. CRM_GOLDEN=write writes the files anew."""
-    path = GOLDEN / f"{scenario.__name__}.log"
-    log = scenario().log()
-    if os.environ.get("CRM_GOLDEN") == "write":
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(log)
-    assert log == path.read_text()
+    assert_reads_as_golden(scenario.__name__, scenario().log())
 
 
 def test_a_settled_integration_plans_nothing() -> None:

@@ -1,0 +1,168 @@
+"""Whole rollouts with faults, in virtual time, as golden logs: outages, crashes, edits, and too little work.
+
+Lines that begin with `kubectl:` are what `status` says, whenever more of that than its numbers changes: what somebody
+on call would read.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from crm_operator.api.v1alpha1 import GuardState, RolloutPhase
+from crm_operator.domain.world import Neighbour
+from tests.unit.domain.scenarios import QUICK, assert_reads_as_golden, running
+from tests.unit.domain.simulation import Simulation
+
+
+def until(sim: Simulation, phase: RolloutPhase) -> None:
+    while sim.phase is not phase:
+        sim.run(1)
+
+
+def outage_in_the_hold_and_in_the_bake() -> Simulation:
+    """Workers cannot be read for longer than the hold, and again for longer than the bake."""
+    sim = running(aloud=True)
+    sim.ship("v2")
+    sim.run(3)
+    sim.blind = True
+    sim.run(20)
+    sim.blind = False
+    until(sim, RolloutPhase.BAKING)
+    sim.run(3)
+    sim.blind = True
+    sim.run(20)
+    sim.blind = False
+    sim.run(5)
+    return sim
+
+
+def provider_outage_in_the_bake() -> Simulation:
+    """No stable worker is left to compare with; another integration of the provider fails as well."""
+    sim = running(aloud=True, onCritical={"pause": True})
+    new = sim.ship("v2")
+    until(sim, RolloutPhase.BAKING)
+    sim.run(4)
+    sim.failing.add(new)
+    sim.neighbours = (
+        Neighbour(name="hubspot-eu", metric="crm_sync_errors_total", state=GuardState.CRITICAL, since=sim.now),
+    )
+    sim.run(10)
+    sim.failing.clear()
+    sim.neighbours = ()
+    sim.lift()
+    sim.run(20)
+    return sim
+
+
+def edited_in(phase: RolloutPhase, *, after: int = 1) -> Simulation:
+    """A third version is shipped in that phase of the second one's rollout."""
+    sim = running(aloud=True)
+    second = sim.ship("v2")
+    if phase is RolloutPhase.ROLLING_BACK:
+        until(sim, RolloutPhase.BAKING)
+        sim.failing.add(second)
+        while sim.phase is not phase:
+            sim.operate()
+            sim.pass_time()
+    else:
+        until(sim, phase)
+        sim.run(after)
+    sim.ship("v3")
+    sim.run(45)
+    return sim
+
+
+def edited_in_the_canary() -> Simulation:
+    return edited_in(RolloutPhase.CANARY, after=3)
+
+
+def edited_in_the_promotion() -> Simulation:
+    return edited_in(RolloutPhase.PROMOTING, after=3)
+
+
+def edited_in_the_bake() -> Simulation:
+    return edited_in(RolloutPhase.BAKING, after=3)
+
+
+def edited_in_the_rollback() -> Simulation:
+    return edited_in(RolloutPhase.ROLLING_BACK)
+
+
+def without_work() -> Simulation:
+    """No job and no worker: one canary pod must start, and the step waits until there is work."""
+    sim = running(backlog=0, aloud=True, rollout=QUICK | {"minJobs": 5})
+    sim.ship("v2")
+    sim.run(20)
+    sim.backlog = 40
+    sim.run(40)
+    return sim
+
+
+def one_worker() -> Simulation:
+    sim = running(backlog=10, aloud=True)
+    sim.ship("v2")
+    sim.run(40)
+    return sim
+
+
+def image_cannot_be_pulled() -> Simulation:
+    """The registry is down: said at once, and waited for until the deadline."""
+    sim = running(aloud=True)
+    sim.unpullable.add(sim.ship("v2"))
+    sim.run(45)
+    return sim
+
+
+def registry_comes_back() -> Simulation:
+    sim = running(aloud=True)
+    sim.unpullable.add(sim.ship("v2"))
+    sim.run(20)
+    sim.unpullable.clear()
+    sim.run(35)
+    return sim
+
+
+SCENARIOS: list[Callable[[], Simulation]] = [
+    outage_in_the_hold_and_in_the_bake,
+    provider_outage_in_the_bake,
+    edited_in_the_canary,
+    edited_in_the_promotion,
+    edited_in_the_bake,
+    edited_in_the_rollback,
+    without_work,
+    one_worker,
+    image_cannot_be_pulled,
+    registry_comes_back,
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_a_rollout_with_faults_reads_as_its_golden_log(scenario: Callable[[], Simulation]) -> None:
+    sim = scenario()
+    assert_reads_as_golden(scenario.__name__, sim.log())
+    plan = sim.operate()
+    assert plan.can_wait or not plan.actions, "it has settled"
+
+
+@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.BAKING], ids=["in the canary", "in the bake"])
+def test_a_crash_between_any_two_writes_of_a_rollback_heals(phase: RolloutPhase) -> None:
+    """One log for all crashes: what happened before each is the same, so it is left out."""
+    told, writes = [], 0
+    while True:
+        sim = running()
+        bad = sim.ship("v2")
+        until(sim, phase)
+        sim.failing.add(bad)
+        begin = len(sim.lines)
+        plan = sim.operate(crash_after=writes)
+        sim.restart()
+        if writes >= len(plan.actions):
+            break
+        sim.run(6)
+        told.append(f"--- crash after {writes} of {len(plan.actions)} writes\n" + "\n".join(sim.lines[begin:]) + "\n")
+        assert sim.phase is RolloutPhase.ROLLED_BACK, sim.log()
+        assert sim.working(bad) == 0
+        assert sim.working(sim.stable) == 10
+        writes += 1
+    assert writes > 3, "a rollback is several writes"
+    assert_reads_as_golden(f"crash_in_a_rollback_{phase.value.lower()}", "\n".join(told))
