@@ -17,8 +17,14 @@ JOBS, ERRORS = "dramatiq_messages_total", "crm_sync_errors_total"
 
 
 def a_guard(**parts: Any) -> Json:
-    guard = {"name": "sync-errors", "metric": {"from": "pods", "name": ERRORS}, "reduce": "Increase", "window": "5m"}
-    return guard | {"critical": {"above": 10}} | parts
+    guard: Json = {
+        "name": "sync-errors",
+        "metric": {"from": "pods", "name": ERRORS},
+        "reduce": "Increase",
+        "window": "5m",
+    }
+    guard |= {"critical": {"above": 10}} | parts
+    return {key: value for key, value in guard.items() if value is not None}
 
 
 @asynccontextmanager
@@ -54,6 +60,19 @@ async def test_a_guard_waits_for_enough_jobs(scene: Scene) -> None:
         workers.says[new] = f"{ERRORS} 15\n{JOBS} 20\n"
         back = await scene.until(in_phase("RolledBack"))
     assert f"{ERRORS}/{JOBS} 0.75 > 0.5 in 5m on the new version" in rollout(back)["reason"]
+
+
+async def test_a_value_must_be_above_its_limit_in_enough_evaluations(scene: Scene) -> None:
+    """The worker says the same all the time: each scrape is new data, and the same scrape seen again is not."""
+    latency = {"metric": {"from": "pods", "name": "api_latency"}, "reduce": "Last", "window": None}
+    async with a_canary(scene, a_guard(breaches={"consecutive": 4}, **latency)) as (workers, stable, new):
+        workers.says = {stable: "api_latency 1\n", new: "api_latency 1\n"}
+        await scene.until(says("OK", "api_latency 1 <= 10"))
+        workers.says[new] = "api_latency 11\n"
+        short = await scene.until(says("Unknown", "api_latency 11 > 10 in 1 of 4 evaluations running (breaches)"))
+        assert rollout(short)["phase"] == "Canary"
+        back = await scene.until(in_phase("RolledBack"))
+    assert "api_latency 11 > 10 in 4 evaluations running on the new version" in rollout(back)["reason"]
 
 
 async def test_one_customers_trouble_rolls_nothing_back(scene: Scene) -> None:

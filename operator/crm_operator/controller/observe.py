@@ -39,6 +39,7 @@ from crm_operator.controller.templates import TemplateChecks
 from crm_operator.controller.workloads import Ledger
 from crm_operator.domain.baseline import BaselineMemory
 from crm_operator.domain.blame import is_finding
+from crm_operator.domain.breaches import BreachMemory
 from crm_operator.domain.idle import WorkMemory
 from crm_operator.domain.key import Key
 from crm_operator.domain.load import LoadMemory
@@ -92,6 +93,7 @@ class Observer:
         self._fingerprints: dict[tuple[Key, Role], tuple[tuple[str, str, bool], str]] = {}
         self._work: dict[Key, WorkMemory] = {}
         self._baselines: dict[Key, BaselineMemory] = {}
+        self._breaches: dict[Key, BreachMemory] = {}
 
     async def observe(
         self,
@@ -149,6 +151,7 @@ class Observer:
             load=self._loads.setdefault(key, LoadMemory()).notice(world),
             idle=self._work.setdefault(key, WorkMemory()).notice(world),
             baseline=self._baselines.setdefault(key, BaselineMemory()).notice(world),
+            evidence=self._breaches.setdefault(key, BreachMemory()).notice(world),
         )
 
     def pauses(self, key: Key, provider: str, now: datetime) -> tuple[Pause, ...]:
@@ -196,6 +199,7 @@ class Observer:
             self._fingerprints.pop((key, role), None)
         self._work.pop(key, None)
         self._baselines.pop(key, None)
+        self._breaches.pop(key, None)
 
     async def _known(
         self, integration: Object, status: CrmIntegrationStatus, target: str, now: datetime

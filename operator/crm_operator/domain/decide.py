@@ -15,6 +15,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
 )
 from crm_operator.domain import (
+    breaches,
     conflict,
     guards,
     idle,
@@ -110,6 +111,7 @@ def decide(world: World) -> Plan:
         move.look_again,
         response.look_again,
         idle.look_again(world),
+        breaches.look_again(world),
         back.until(world.now),
         world.now if chooses else None,
     )

@@ -19,8 +19,9 @@ from crm_operator.api.v1alpha1 import (
     MetricOrigin,
     Reduce,
     RolloutPhase,
+    Threshold,
 )
-from crm_operator.domain import baseline, breadth
+from crm_operator.domain import baseline, breaches, breadth
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
@@ -191,15 +192,24 @@ def _clear_time(verdict: Verdict, was: GuardStatus | None, now: datetime) -> dat
 
 
 def _state(guard: Guard, reading: Reading) -> GuardState:
+    pending = False
     for threshold, state in ((guard.critical, GuardState.CRITICAL), (guard.warning, GuardState.WARNING)):
         if threshold is None or not reading.value > threshold.above:
             continue
-        if guard.reduce in _GAUGES and (reading.previous is None or not reading.previous > threshold.above):
+        if not _is_settled(guard, reading, threshold, state):
+            pending = guard.breaches is not None
             continue
         if state is GuardState.CRITICAL and not breadth.is_broad(guard, reading):
             return GuardState.WARNING
         return state
-    return GuardState.OK
+    return GuardState.UNKNOWN if pending else GuardState.OK
+
+
+def _is_settled(guard: Guard, reading: Reading, threshold: Threshold, state: GuardState) -> bool:
+    """Whether a value above `threshold` was so often enough."""
+    if guard.breaches is not None:
+        return breaches.stands(guard, reading, state)
+    return guard.reduce not in _GAUGES or (reading.previous is not None and reading.previous > threshold.above)
 
 
 def _was(world: World, guard: Guard) -> GuardStatus | None:
@@ -221,7 +231,7 @@ def _verdict(
     parts = [f"{_shown(guard, reading)} {sign} {_number(threshold)}"]
     if guard.window is not None:
         parts.append(f"in {render(guard.window)}")
-    parts += [breadth.shown(guard, reading), where]
+    parts += [breaches.shown(guard, reading, state), breadth.shown(guard, reading), where]
     return Verdict(
         guard=guard,
         state=state,

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from crm_operator.api.v1alpha1 import Guard, Reduce
 from crm_operator.domain.gauge import GaugeSeries
@@ -162,8 +162,8 @@ class Group:
         return Reading(
             max(value for value, _ in newest),
             samples=len(newest),
-            at=max(at for _, at in newest),
             previous=max(before, default=None),
+            **_times([at for _, at in newest]),
         )
 
     def _increase(self, name: str, window: timedelta) -> Reading | Unknown:
@@ -209,7 +209,12 @@ class Group:
             return Unknown(f"{per} did not grow in {_seconds(window):g}s, so there is no ratio", "NoData")
         return _finite(
             name,
-            Reading(above.value / below.value, samples=min(above.samples, below.samples), at=min(above.at, below.at)),
+            Reading(
+                above.value / below.value,
+                samples=min(above.samples, below.samples),
+                at=min(above.at, below.at),
+                oldest=min((part.oldest for part in (above, below) if part.oldest is not None), default=None),
+            ),
         )
 
     def _quantile(self, name: str, q: float, window: timedelta) -> Reading | Unknown:
@@ -261,7 +266,7 @@ class Group:
         fresh = [memory.newest[1] for memory in self._fresh(name, Kind.GAUGE) if memory.newest is not None]
         if not fresh:
             return self.why(name, Kind.GAUGE)
-        return _finite(name, Reading(value, samples=len(fresh), at=max(fresh), previous=previous))
+        return _finite(name, Reading(value, samples=len(fresh), previous=previous, **_times(fresh)))
 
     def _levels(self, name: str) -> list[GaugeSeries]:
         return [memory.level for memory in self._all(name) if memory.level is not None]
@@ -272,8 +277,8 @@ class Group:
     def _reading(
         self, name: str, value: float, read: Sequence[Growth[_T]], *, lower_bound: Unknown | None = None
     ) -> Reading | Unknown:
-        at = max(series.seen_at for series in read if series.seen_at is not None)
-        return _finite(name, Reading(value, samples=len(read), at=at, lower_bound=lower_bound))
+        times = _times([series.seen_at for series in read if series.seen_at is not None])
+        return _finite(name, Reading(value, samples=len(read), lower_bound=lower_bound, **times))
 
     def _filled_at(self, name: str, known: Sequence[Growth[_T]], window: timedelta) -> Unknown | None:
         times = [at for series in known if (at := series.filled_at(window, self.now)) is not None]
@@ -302,6 +307,17 @@ class Group:
 
 
 _ONE_SAMPLE = Unknown("only one sample so far", "Starting")
+
+
+class _Times(TypedDict):
+    at: datetime
+    oldest: datetime | None
+
+
+def _times(newest: Sequence[datetime]) -> _Times:
+    """Of the newest samples of several processes."""
+    at, oldest = max(newest), min(newest)
+    return {"at": at, "oldest": None if oldest == at else oldest}
 
 
 def _spans(window: timedelta) -> Iterator[timedelta]:

@@ -130,6 +130,15 @@ class Breadth:
     unsure: Unknown | None = None  # why there may be more
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """In how many evaluations a value was above its guard's limits, see domain/breaches."""
+
+    warning: int = 0  # running, up to now
+    critical: int = 0  # running, up to now
+    total: int = 0  # above critical, in the present rollout
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One metric of one side, reduced over the guard's window."""
@@ -146,6 +155,10 @@ class Reading:
     recent: tuple[Recent, ...] = ()
     #: Where the guard asks for it (minWorkspaces).
     breadth: Breadth | None = None
+    #: Each process has its newest sample; this is when the first of these was taken. None: all at `at`.
+    oldest: datetime | None = None
+    #: Where the guard asks for it (breaches). None: not counted yet.
+    over: Over | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

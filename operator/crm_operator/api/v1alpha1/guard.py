@@ -100,6 +100,28 @@ class Threshold(ApiModel):
     above: float = Field(ge=0, le=1e15, description="The limit, a number of at least 0.")
 
 
+class Breaches(ApiModel):
+    """How often a value must be above a limit. An evaluation is a look at values that are all new."""
+
+    model_config = ApiModel.model_config | {
+        "json_schema_extra": rules(
+            cel(
+                "!has(self.total) || self.total > self.consecutive",
+                "total is not above consecutive, so it says nothing; raise it, or remove total",
+                path=".total",
+            )
+        )
+    }
+
+    consecutive: int = Field(ge=1, le=100, description="Evaluations running that must be above the limit.")
+    total: int | None = Field(
+        default=None,
+        ge=2,
+        le=1000,
+        description="Of critical: so many evaluations of one rollout are enough, running or not.",
+    )
+
+
 class Guard(ApiModel):
     """One metric, reduced over a window and compared with thresholds."""
 
@@ -184,6 +206,11 @@ class Guard(ApiModel):
                 path=".minWorkspaces",
             ),
             cel(
+                "!has(self.breaches) || !has(self.breaches.total) || has(self.critical)",
+                "breaches.total counts what is above critical, which is missing; add critical, or remove total",
+                path=".breaches",
+            ),
+            cel(
                 "!has(self.minJobs) || self.minJobs == 0 || self.reduce != 'Last'",
                 "minJobs counts the jobs of a window, and Last has none; remove minJobs, "
                 "or write reduce: Average or Max",
@@ -208,6 +235,11 @@ class Guard(ApiModel):
     window: duration_between("5s", "1h") | None = Field(default=None, description="Of all but Last.")  # type: ignore[valid-type]
     warning: Threshold | None = Field(default=None, description="Holds the rollout.")
     critical: Threshold | None = Field(default=None, description="Rolls the release back when it is to blame.")
+    breaches: Breaches | None = Field(
+        default=None,
+        description="How often the value must be above a limit. Default: once; twice running with Last, Average and "
+        "Max.",
+    )
     min_jobs: int = Field(
         default=0,
         ge=0,
