@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, Verb
 from crm_operator.domain.baseline import BaselineMemory
+from crm_operator.domain.breaches import BreachMemory
 from crm_operator.domain.decide import decide
 from crm_operator.domain.idle import WorkMemory
 from crm_operator.domain.load import LoadMemory
@@ -110,6 +111,7 @@ class Simulation:
         self._load = LoadMemory()
         self._work = WorkMemory()
         self._baseline = BaselineMemory()
+        self._breaches = BreachMemory()
         self._done: Counter[str] = Counter()
         self._broken_at: datetime | None = None  # when connections failed last
         self._good_since = NOW - timedelta(hours=1)
@@ -237,6 +239,7 @@ class Simulation:
             load=self._load.notice(world),
             idle=self._work.notice(world),
             baseline=self._baseline.notice(world),
+            evidence=self._breaches.notice(world),
         )
 
     @property

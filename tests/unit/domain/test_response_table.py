@@ -9,12 +9,13 @@ import pytest
 from crm_operator.api.v1alpha1 import GuardState, GuardStatus, Phase, RolloutPhase
 from crm_operator.domain.decide import decide
 from crm_operator.domain.plan import CreatePause
-from crm_operator.domain.world import Evidence, Unknown, World
+from crm_operator.domain.world import Breadth, Evidence, Over, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
     NOW,
     a_canary_world,
+    a_guard,
     a_rollout,
     a_spec,
     a_status,
@@ -134,6 +135,35 @@ def test_a_cell_of_the_response_table(situation: str, verdict: str, pause: bool)
     if verdict != "ok":
         assert plan.status.message is not None
         assert "sync-errors" in plan.status.message or "crm_sync_errors_total" in plan.status.message
+
+
+#: Guards that ask for more than one bad value, and where they stand in the table when they get no more.
+ASKING_FOR_MORE: dict[str, tuple[dict[str, Any], str]] = {
+    "a short run": ({"breaches": {"consecutive": 2}}, "unknown"),
+    "one workspace": ({"minWorkspaces": 2}, "warning"),
+}
+
+
+@pytest.mark.parametrize("asking", ASKING_FOR_MORE)
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_breach_that_is_not_enough_is_no_critical_one(situation: str, asking: str) -> None:
+    """It is answered as the table says of Unknown and Warning, whatever `onCritical` allows."""
+    parts, verdict = ASKING_FOR_MORE[asking]
+    world = a_situation(situation, "critical, provider" if situation == "steady" else "critical, revision", pause=True)
+    spec = a_spec(guards=[a_guard(**parts).to_wire()], onCritical={"pause": True})
+    found = world.evidence["sync-errors"]
+    sides = {side: _once(reading) for side, reading in found.by_revision.items()}
+    evidence = {"sync-errors": Evidence(by_revision=sides, overall=_once(found.overall))}
+    plan = decide(replace(world, spec=spec, evidence=evidence))
+    expected = TABLE[situation, verdict]
+    assert _what_the_rollout_does(world, plan.status.rollout) == expected.rollout
+    assert plan.status.phase is expected.phase
+    assert not any(isinstance(action, CreatePause) for action in plan.actions)
+
+
+def _once(found: Any) -> Any:
+    """Seen for the first time, and in one workspace."""
+    return replace(found, over=Over(warning=1, critical=1, total=1), breadth=Breadth(1))
 
 
 def _what_the_rollout_does(world: World, now: Any) -> str:

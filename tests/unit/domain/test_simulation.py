@@ -65,6 +65,19 @@ def chance_in_the_bake() -> Simulation:
     return sim
 
 
+def fails_now_and_then() -> Simulation:
+    """Two bad seconds hold the step and no more; three running, or eight in the rollout, would be enough."""
+    guard = a_guard(warning=None, breaches={"consecutive": 3, "total": 8})
+    sim = running(guards=[guard.to_wire()])
+    bad = sim.ship("v2")
+    for _ in range(4):
+        sim.failing.discard(bad)
+        sim.run(2)
+        sim.failing.add(bad)
+        sim.run(2)
+    return sim
+
+
 def metrics_outage() -> Simulation:
     sim = running()
     sim.ship("v2")
@@ -239,6 +252,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     bad_release,
     bad_in_the_bake,
     chance_in_the_bake,
+    fails_now_and_then,
     metrics_outage,
     restart_in_the_canary,
     pause_in_the_canary,
