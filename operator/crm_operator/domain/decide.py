@@ -31,6 +31,7 @@ from crm_operator.domain import (
 from crm_operator.domain.allocation import allocate
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
+from crm_operator.domain.guards import Verdict
 from crm_operator.domain.health import Findings
 from crm_operator.domain.next_step import explained
 from crm_operator.domain.plan import Action, CountDecision, Plan, RecordRevision, WriteStatus
@@ -115,7 +116,7 @@ def decide(world: World) -> Plan:
         back.until(world.now),
         world.now if chooses else None,
     )
-    again = _requeue(world, status, *looks, written=why)
+    again = _requeue(world, status, verdicts, *looks, written=why)
     return Plan(
         actions=tuple(actions),
         requeue_after=again,
@@ -206,7 +207,11 @@ def _why(rollout_reason: str | None, size_why: str) -> str:
 
 
 def _requeue(
-    world: World, status: CrmIntegrationStatus, *looks: datetime | None, written: str | None
+    world: World,
+    status: CrmIntegrationStatus,
+    verdicts: Sequence[Verdict],
+    *looks: datetime | None,
+    written: str | None,
 ) -> timedelta | None:
     times = [
         *looks,
@@ -214,7 +219,8 @@ def _requeue(
         rate_limit.look_again(rate_limit.throttle(world)),
         pause.next_expiry(world),
     ]
-    if any(guard.state not in (GuardState.OK, GuardState.INACTIVE) for guard in status.guards):
+    quiet = (GuardState.OK, GuardState.INACTIVE)
+    if any(verdict.state not in quiet and not verdict.needs_news for verdict in verdicts):
         # What leaves a guard's window is no news from any source.
         times.append(world.now + GUARDS_AGAIN)
     limit = world.spec.scaling.rate_limit

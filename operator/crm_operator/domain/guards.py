@@ -25,6 +25,7 @@ from crm_operator.domain import baseline, breaches, breadth
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
+from crm_operator.domain.min_jobs import TOO_FEW_JOBS
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 
 _A_MOMENT = timedelta(seconds=1)
@@ -46,6 +47,7 @@ class Verdict:
     stable_clear: bool = False  # of Critical with the provider to blame: stable does clearly better by now
     by_chance: bool = False  # of Critical with nobody to blame: as good a version does this now and then
     message: str  # why, with numbers
+    needs_news: bool = False  # time alone does not change it
 
     @property
     def name(self) -> str:
@@ -103,7 +105,7 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
             return Verdict(
                 guard=guard, state=GuardState.INACTIVE, message="no worker runs, so there is nothing to judge"
             )
-        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=mine.why)
+        return _unknown(guard, mine)
     state = _state(guard, mine)
     match other:
         case Reading():
@@ -134,7 +136,7 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: 
             return Verdict(
                 guard=guard, state=GuardState.INACTIVE, message="no worker runs, so there is nothing to judge"
             )
-        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=reading.why)
+        return _unknown(guard, reading)
     state = _state(guard, reading)
     if state is not GuardState.CRITICAL:
         return _verdict(guard, reading, state)
@@ -225,7 +227,7 @@ def _verdict(
     where: str = "",
 ) -> Verdict:
     if state is GuardState.OK and (unsure := _unsure(reading)) is not None:
-        return Verdict(guard=guard, state=GuardState.UNKNOWN, threshold=_lowest(guard), message=unsure.why)
+        return _unknown(guard, unsure)
     threshold = _crossed(guard, reading, state)
     sign = ">" if threshold is not None and reading.value > threshold else "<="
     parts = [f"{_shown(guard, reading)} {sign} {_number(threshold)}"]
@@ -240,6 +242,16 @@ def _verdict(
         samples=reading.samples,
         blame=blame,
         message=f"{_metric(guard)} " + " ".join(part for part in parts if part),
+    )
+
+
+def _unknown(guard: Guard, why: Unknown) -> Verdict:
+    return Verdict(
+        guard=guard,
+        state=GuardState.UNKNOWN,
+        threshold=_lowest(guard),
+        message=why.why,
+        needs_news=why.reason == TOO_FEW_JOBS,
     )
 
 

@@ -12,6 +12,9 @@ from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.world import Evidence, Reading, Unknown
 
+#: The reason of a value that has too few jobs behind it. Only news of more can change that.
+TOO_FEW_JOBS = "TooFewJobs"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsWithin:
@@ -42,4 +45,4 @@ def _if_enough(guard: Guard, found: Reading | Unknown, done: float | Unknown) ->
     if done >= guard.min_jobs:
         return found
     assert guard.window is not None, "the API server lets minJobs through only with a window"
-    return Unknown(f"{done:.0f} of {guard.min_jobs} jobs in {render(guard.window)} (minJobs)", "TooFewJobs")
+    return Unknown(f"{done:.0f} of {guard.min_jobs} jobs in {render(guard.window)} (minJobs)", TOO_FEW_JOBS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import Guard, GuardState, RolloutPhase
-from crm_operator.domain.decide import decide
+from crm_operator.domain.decide import GUARDS_AGAIN, decide
 from crm_operator.domain.fleet import JOBS_METRIC
 from crm_operator.domain.guards import Verdict, evaluate
 from crm_operator.domain.min_jobs import JobsWithin, with_enough_jobs
@@ -100,6 +100,14 @@ def test_a_rollout_waits_for_enough_jobs(phase: RolloutPhase) -> None:
     rollout = decide(world).status.rollout
     assert rollout is not None
     assert (rollout.phase, rollout.step) == (phase, 0)
+
+
+@pytest.mark.parametrize(("jobs", "again"), [pytest.param(3, False, id="too few"), pytest.param(99, True, id="enough")])
+def test_only_news_of_more_jobs_ends_it_so_nobody_looks_again(jobs: float, again: bool) -> None:
+    """Many integrations have little to do at night."""
+    found = with_enough_jobs(GUARD, evidence(good=5), done(good=jobs))
+    world = a_world(target=GOOD, spec=a_spec(guards=[GUARD.to_wire()]), evidence={GUARD.name: found})
+    assert (decide(world).requeue_after == GUARDS_AGAIN) == again
 
 
 # -- what is counted --------------------------------------------------------------------------------------------------
