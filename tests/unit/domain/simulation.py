@@ -98,6 +98,7 @@ class Simulation:
         self.failed_elsewhere: str | None = None  # an integration that rolled back the image of the template
         self.stuck: set[str] = set()  # revisions whose workers are Ready and finish nothing
         self.most_connections = 1000  # workers beyond these make connections fail
+        self.denied = False  # a policy lets no template of the stable Deployment be changed
         self.blind = False  # the workers' metrics cannot be read
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
         self.neighbours: tuple[Neighbour, ...] = ()  # that fail as well
@@ -108,6 +109,7 @@ class Simulation:
         self.writes = 0
         self._aloud = aloud
         self._serial = 0
+        self._refused: Unknown | None = None
         self._load = LoadMemory()
         self._work = WorkMemory()
         self._baseline = BaselineMemory()
@@ -149,13 +151,22 @@ class Simulation:
     # --- what can happen next
 
     def operate(self, crash_after: int | None = None) -> Plan:
-        """The operator looks once; with `crash_after`, only so many writes of its plan are carried out."""
-        plan = decide(self.world())
+        """The operator looks once; with `crash_after`, only so many writes of its plan are carried out.
+
+        A refused write ends the plan as `controller/apply.py` has it; a crash forgets that one was.
+        """
+        plan, refused = decide(self.world()), False
         for n, action in enumerate(plan.actions):
             if crash_after is not None and n >= crash_after:
                 self._log("operator crashes")
+                refused = False
                 break
-            self._do(action)
+            if self.denied and isinstance(action, ApplyTemplate) and "stable" in self.deployments:
+                refused = refused or action.role == "stable"
+            ahead = isinstance(action, EmitEvent) or (isinstance(action, SetReplicas) and action.stops_damage)
+            if ahead or not refused:
+                self._do(action)
+        self._refused = Unknown("the API server refused a write: denied", "WriteRefused") if refused else None
         return plan
 
     def restart(self) -> None:
@@ -233,6 +244,7 @@ class Simulation:
             verbs=self.verbs,
             image="worker:2",
             image_failed_in=self.failed_elsewhere,
+            refused=self._refused,
         )
         return dataclasses.replace(
             world,

@@ -54,6 +54,20 @@ def provider_outage_in_the_bake() -> Simulation:
     return sim
 
 
+def denied_in_the_bake() -> Simulation:
+    """A policy forbids the old template: the bad version goes to 0 without it, and the old one comes when it may."""
+    sim = running(aloud=True)
+    bad = sim.ship("v2")
+    until(sim, RolloutPhase.BAKING)
+    sim.run(2)
+    sim.failing.add(bad)
+    sim.denied = True
+    sim.run(20)
+    sim.denied = False
+    sim.run(5)
+    return sim
+
+
 def edited_in(phase: RolloutPhase, *, after: int = 1) -> Simulation:
     """A third version is shipped in that phase of the second one's rollout."""
     sim = running(aloud=True)
@@ -133,6 +147,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     one_worker,
     image_cannot_be_pulled,
     registry_comes_back,
+    denied_in_the_bake,
 ]
 
 
