@@ -25,7 +25,7 @@ NAME = "scale"
 JOBS_PER_WORKER = 10
 TARGETS = (4, 20, 50)
 BASES = (0, 1)
-RUNS = 20
+RUNS = 40
 #: Settling is the Deployment's and the fake nodes' business; it is waited for and not measured.
 SETTLE_WITHIN = 60.0
 REACT_WITHIN = 30.0
