@@ -118,7 +118,9 @@ _IDLE_AIMS: dict[str, Callable[[Json], bool]] = {
 }
 _UPKEEP = ("watch renewals", "resync lists", "lease")
 #: What the operator lists every five minutes whatever happens.
-RESYNC = {"list crmintegrations", "list syncpauses", "list deployments", "list pods"}
+RESYNC = {
+    f"list {kind}" for kind in ("crmintegrations", "syncpauses", "deployments", "pods", "horizontalpodautoscalers")
+}
 
 
 def _numbers(found: Summary) -> list[str]:
