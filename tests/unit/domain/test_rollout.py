@@ -31,6 +31,7 @@ from tests.unit.domain.builders import (
     a_status,
     a_workload,
     a_world,
+    an_outage,
     evidence,
     pods,
     read,
@@ -572,6 +573,18 @@ def test_a_bake_does_not_count_while_no_worker_of_the_version_is_up() -> None:
 def test_a_bake_counts_without_work() -> None:
     move = moved(baking(stable=a_workload(0, revision=NEW), evidence={"sync-errors": evidence(good=None)}))
     assert move.rollout.phase is RolloutPhase.STABLE
+
+
+def test_a_bake_does_not_count_while_nobody_knows_whether_there_is_work() -> None:
+    """A bad version became stable: promoted by hand in an outage of the queue, at 0 workers."""
+    move = moved(
+        baking(stable=a_workload(0, revision=NEW), evidence={"sync-errors": evidence(good=None)}, queue=an_outage())
+    )
+    assert (move.rollout.phase, move.rollout.step_start_time) == (RolloutPhase.BAKING, None)
+    assert move.rollout.reason == (
+        "no worker of the new version runs, and the queue cannot be read: "
+        "spec.queue.url: redis:6379 refused the connection"
+    )
 
 
 def test_a_warning_stops_the_bakes_clock_and_quiet_starts_it_again() -> None:

@@ -9,7 +9,7 @@ from crm_operator.domain.guards import Verdict
 from crm_operator.domain.rollout import blocked, edges, seen
 from crm_operator.domain.rollout.edges import Move
 from crm_operator.domain.rollout.objections import MAY_ADVANCE, rolling, says, unseen
-from crm_operator.domain.world import World
+from crm_operator.domain.world import Unknown, World
 
 
 def canary(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
@@ -39,6 +39,10 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
     if world.stable is not None and world.stable.replicas > 0 and not seen.serves(world, was.candidate_revision):
         # Promoted without a worker (no work), or all of them are gone: what does not run shows nothing.
         return _awaiting(world, was.model_copy(update={"step_start_time": None}))
+    if world.stable is not None and world.stable.replicas == 0 and isinstance(world.queue.latest, Unknown):
+        # Held at 0, not for want of work: nobody knows whether there is some that it should have shown itself on.
+        why = f"no worker of the new version runs, and the queue cannot be read: {world.queue.latest.why}"
+        return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": why}))
     was = was.model_copy(update={"waiting_since": None, "failing_since": None})
     bad = [v for v in verdicts if v.state in (GuardState.WARNING, GuardState.CRITICAL)]
     worried = next((v for v in bad if not v.by_chance), None)
