@@ -21,3 +21,10 @@ def test_the_same_data_gives_the_same_picture(tmp_path: Path) -> None:
     series = {"operator": Series({}, (a_record(),))}
     (one,), (other,) = draw(series, tmp_path / "one"), draw(series, tmp_path / "other")
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_of_many_series_a_few_are_drawn(tmp_path: Path) -> None:
+    many = {f"hpa-{number}": Series({}, (a_record(scaler=f"hpa-{number}"),)) for number in range(1, 9)}
+    (some,) = draw(many, tmp_path / "many")
+    (one,) = draw({"hpa-5": many["hpa-5"]}, tmp_path / "one")
+    assert some.read_bytes() == one.read_bytes()
