@@ -11,11 +11,12 @@ from typing import Annotated
 
 import typer
 
-from bench import idle, report, rollback, scale
+from bench import idle, report, scale
 from bench.many.command import many
 from bench.noise.command import noise
 from bench.outages.command import outages
 from bench.records import RESULTS, read
+from bench.rollback.command import rollback
 from bench.scaling.command import replay
 from bench.scaling.plot import draw
 from bench.scaling.report import IMAGES, series_in
@@ -34,10 +35,9 @@ class Bench(StrEnum):
 
     IDLE = "idle"
     SCALE = "scale"
-    ROLLBACK = "rollback"
 
 
-MEASURE = {Bench.IDLE: idle.run, Bench.SCALE: scale.run, Bench.ROLLBACK: rollback.run}
+MEASURE = {Bench.IDLE: idle.run, Bench.SCALE: scale.run}
 
 
 @app.callback(invoke_without_command=True)
@@ -53,6 +53,7 @@ def every(
     """
     if context.invoked_subcommand is None:
         run(list(Bench), smoke=smoke)
+        rollback(smoke=smoke)
 
 
 @app.command()
@@ -74,6 +75,7 @@ def run(
         print(report.section(name, read(out / f"{name}.jsonl")))
 
 
+app.command()(rollback)
 app.command()(replay)
 app.command()(many)
 app.command()(noise)

@@ -41,6 +41,32 @@ def summary(values: Sequence[float]) -> Summary:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a figure should stay below."""
+
+    p50: float | None = None
+    p95: float | None = None
+
+    def met(self, found: Summary) -> bool:
+        """Whether both are below."""
+        return (self.p50 is None or found.p50 < self.p50) and (self.p95 is None or found.p95 < self.p95)
+
+    def shown(self) -> str:
+        parts = (("p50", self.p50), ("p95", self.p95))
+        return ", ".join(f"{name} < {value:g} s" for name, value in parts if value is not None)
+
+
+def numbers(found: Summary) -> list[str]:
+    """Cells of a table: how many, and the seconds min, p50, p95, max."""
+    return [f"{found.n}", *(f"{value:.2f}" for value in (found.min, found.p50, found.p95, found.max))]
+
+
+def verdict(aim: Aim | None, found: Summary) -> list[str]:
+    """Cells of a table: the aim, and whether it is met."""
+    return ["", ""] if aim is None else [aim.shown(), "met" if aim.met(found) else "**missed**"]
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]

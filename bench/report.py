@@ -1,14 +1,14 @@
 """From raw data to tables and to docs/benchmarks.md. Arithmetic and text only."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Summary, summary, table, where
+from bench.figures import Aim, numbers, summary, table, verdict, where
 from bench.many import report as many
 from bench.noise import report as noise
 from bench.outages import report as outages
 from bench.records import REPOSITORY, Json, Series, read
+from bench.rollback import report as rollback
 from bench.scaling import report as scaling
 
 #: A second series, measured while others used the machine.
@@ -16,52 +16,9 @@ BUSY = "-busy"
 PAGE = REPOSITORY / "docs/benchmarks.md"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
-    """What a figure should stay below."""
-
-    p50: float | None = None
-    p95: float | None = None
-
-    def met(self, found: Summary) -> bool:
-        """Whether both are below."""
-        return (self.p50 is None or found.p50 < self.p50) and (self.p95 is None or found.p95 < self.p95)
-
-    def shown(self) -> str:
-        parts = (("p50", self.p50), ("p95", self.p95))
-        return ", ".join(f"{name} < {value:g} s" for name, value in parts if value is not None)
-
-
 def section(name: str, series: Series) -> str:
     """The tables of one series."""
-    return {"rollback": _rollback, "scale": _scale, "idle": _idle}[name](series)
-
-
-# --- rollback
-
-_ROLLBACK_ROWS = (
-    ("canary's `spec.replicas` at 0", "canary_zero", Aim(p50=1, p95=2)),
-    ("last job started by the bad version", "last_job", Aim(p95=3)),
-    ("decision in the CrmIntegration's status", "decided", None),
-    ("bad pod told to stop (`deletionTimestamp`)", "pod_told", None),
-    ("all workers stable ones and Ready", "full_strength", None),
-    ("bad pod gone", "pod_gone", None),
-)
-
-
-def _rollback(series: Series) -> str:
-    rows = []
-    for label, name, aim in _ROLLBACK_ROWS:
-        values = [run[name] for run in series.runs if run.get(name) is not None]
-        if values:
-            found = summary(values)
-            rows.append([label, *_numbers(found), *_verdict(aim, found)])
-    jobs, writes = (summary([run[name] for run in series.runs]) for name in ("bad_jobs", "bad_writes"))
-    return (
-        f"{table(['from the first failed job to', 'n', 'min s', 'p50', 'p95', 'max', 'aim', ''], rows)}\n\n"
-        f"A bad version started {jobs.p50:g} jobs (median; most: {jobs.max:g}) and wrote wrong data "
-        f"{writes.p50:g} times (most: {writes.max:g}) in all its life, its good time before the first failure included."
-    )
+    return {"scale": _scale, "idle": _idle}[name](series)
 
 
 # --- scale
@@ -73,7 +30,7 @@ def _scale(series: Series) -> str:
     for base, target in sorted({(run["from"], run["to"]) for run in series.runs}):
         values = [run["seconds"] for run in series.runs if (run["from"], run["to"]) == (base, target)]
         found = summary(values)
-        rows.append([f"{base} -> {target}", *_numbers(found), *_verdict(aim, found)])
+        rows.append([f"{base} -> {target}", *numbers(found), *verdict(aim, found)])
     steps = sum(run["sizes"] != [run["to"]] for run in series.runs)
     sending = summary([run["sending_s"] for run in series.runs])
     return (
@@ -123,14 +80,6 @@ RESYNC = {
 }
 
 
-def _numbers(found: Summary) -> list[str]:
-    return [f"{found.n}", *(f"{value:.2f}" for value in (found.min, found.p50, found.p95, found.max))]
-
-
-def _verdict(aim: Aim | None, found: Summary) -> list[str]:
-    return ["", ""] if aim is None else [aim.shown(), "met" if aim.met(found) else "**missed**"]
-
-
 # --- the page
 
 _INTRO = """# Benchmarks
@@ -144,28 +93,6 @@ local processes. `python -m bench report --write` makes this page from the raw d
 - Tables of other tools were measured earlier, on the same kind of machine (2 cores, Kubernetes 1.36.3, fake pods that
   are Ready at once, redis-server 7.0.15), and **not in the same run** as ours. They place our figures; they are no
   ratio. Where several settings were tried, the best is among those shown.
-"""
-
-_ROLLBACK_METHOD = """## Rollback of a bad version
-
-Five workers (real Dramatiq in real pods) sync contacts with a fake HubSpot at 25 jobs per second. A new version is
-shipped as a canary of 20 %, one pod; every k-th of its jobs writes wrong data and then fails, k drawn from 3 to 15 for
-each run. The guard is `crm_sync_errors_total`, `Increase`, critical above 0, so the first failed job is the crossing.
-Its time and those of jobs are HubSpot's, those of objects the receipt by a watch, all from one clock. When the version
-is shipped, and which job fails first, are random, and so is the phase against the scrapes (once a second while a
-version is on trial).
-"""
-
-_ROLLBACK_PEERS = """Measured earlier, another set-up: a metric flips, N = 10, canary 20 %, fake pods.
-
-| controller, settings | n | decision p50 / p95 | canary at 0 |
-| --- | --- | --- | --- |
-| Argo Rollouts 1.9.1, interval 1 s (its practical floor), failureLimit 0 | 30 | 0.50 / 0.95 s | 0.74 / 1.20 s |
-| Argo Rollouts 1.9.1, interval 10 s, failureLimit 0 | 30 | 6.0 / 9.3 s | 6.2 / 9.6 s |
-| Flagger 1.44.0, interval 10 s (its floor), threshold 1 | 30 | 13.8 / 18.5 s | 13.7 / 18.4 s |
-
-Theirs begin when the metric's value flips, without real workers, scrapes of pods or a running load; ours begin at the
-job that fails.
 """
 
 _SCALE_METHOD = """## Burst to the needed size
@@ -205,7 +132,6 @@ Argo Rollouts reads no queue, so while nothing is rolled out it has nothing to d
 """
 
 _PARTS = (
-    ("rollback", _ROLLBACK_METHOD, _ROLLBACK_PEERS),
     ("scale", _SCALE_METHOD, _SCALE_PEERS),
     ("idle", _IDLE_METHOD, _IDLE_PEERS),
 )
@@ -213,7 +139,7 @@ _PARTS = (
 
 def page(results: Path) -> str:
     """docs/benchmarks.md. Raises OSError when raw data is missing."""
-    parts = [_INTRO]
+    parts = [_INTRO, rollback.page_section(results)]
     for name, method, peers in _PARTS:
         parts.append(f"{method}\n{_measured(results, name, name)}\n")
         if (results / f"{name}{BUSY}.jsonl").exists():

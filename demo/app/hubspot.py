@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType, TracebackType
@@ -35,6 +36,24 @@ class Refused(Exception):
         self.reason = reason
 
 
+@dataclass(slots=True)
+class _Failing:
+    """Which calls fail as asked: all, or each `every`-th write of one version."""
+
+    status: HTTPStatus
+    until: float  # seconds since the epoch
+    revision: str | None
+    every: int
+    writes: int = 0  # of that version, since it was asked for
+
+    def hits(self, revision: str) -> bool:
+        """Whether the next write of `revision` fails."""
+        if revision != self.revision:
+            return False
+        self.writes += 1
+        return self.writes % self.every == 0
+
+
 class FakeHubSpot:
     """The server and its books. One lock: no request is counted half."""
 
@@ -42,8 +61,7 @@ class FakeHubSpot:
         self._token = token
         self._lock = threading.Lock()
         self._books = Books()
-        self._failing_status = HTTPStatus.OK
-        self._failing_until = 0.0  # seconds since the epoch
+        self._failing: _Failing | None = None
         self._server = _Server((host, port), _handler_for(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="hubspot", daemon=True)
 
@@ -84,8 +102,9 @@ class FakeHubSpot:
 
     def _contacts(self, method: str, path: str, headers: Callable[[str], str], body: bytes) -> Answer:
         now = time.time()
-        if now < self._failing_until:
-            raise Refused(self._failing_status, f"failing with {self._failing_status} as asked")
+        failing = self._failing if self._failing is not None and now < self._failing.until else None
+        if failing is not None and failing.revision is None:
+            raise Refused(failing.status, f"failing with {failing.status} as asked")
         match = CONTACT.match(path)
         if match is None:
             raise Refused(HTTPStatus.NOT_FOUND, "unknown path")
@@ -104,6 +123,9 @@ class FakeHubSpot:
         if not key:
             raise Refused(HTTPStatus.BAD_REQUEST, "missing Idempotency-Key")
         with self._lock:
+            if failing is not None and failing.hits(revision):
+                self._books.write_failed(revision=revision, role=role, at=now)
+                raise Refused(failing.status, f"failing with {failing.status} for one version as asked")
             self._books.contact_written(
                 contact, key=key, bad="corrupt" in properties, revision=revision, role=role, at=now
             )
@@ -120,8 +142,7 @@ class FakeHubSpot:
                     self._books = Books()
                 return HTTPStatus.OK, {"status": "ok"}
             case "POST", "/_mode":
-                self._failing_status, seconds = _mode(body)
-                self._failing_until = time.time() + seconds
+                self._failing = _mode(body)
                 return HTTPStatus.OK, {"status": "ok"}
         return None
 
@@ -136,12 +157,14 @@ def _properties(body: bytes) -> dict[str, str]:
     return properties
 
 
-def _mode(body: bytes) -> tuple[HTTPStatus, float]:
+def _mode(body: bytes) -> _Failing:
     data = _json(body)
-    status, seconds = data.get("status"), data.get("seconds")
+    status, seconds, revision, every = (data.get(name) for name in ("status", "seconds", "revision", "every"))
     if status not in FAILURES or not isinstance(seconds, int | float):
         raise Refused(HTTPStatus.BAD_REQUEST, 'mode must be like {"status": 429 or 500, "seconds": 10}')
-    return HTTPStatus(status), float(seconds)
+    if not isinstance(revision, str | None) or not (every is None or (isinstance(every, int) and every > 0)):
+        raise Refused(HTTPStatus.BAD_REQUEST, 'mode of one version must have {"revision": "a text", "every": 3}')
+    return _Failing(HTTPStatus(status), time.time() + seconds, revision, every or 1)
 
 
 def _json(body: bytes) -> dict[str, Any]:

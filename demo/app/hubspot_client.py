@@ -63,6 +63,11 @@ class HubSpotAdmin:
         """Answer every contact call with `status` (429 or 500) for so long; 0 seconds ends it."""
         _call("POST", f"{self._url}/_mode", body={"status": status, "seconds": seconds})
 
+    def fail_revision(self, revision: str, *, every: int, seconds: float) -> None:
+        """Answer 500 to each `every`-th (> 0) write of this version for so long; 0 seconds ends it."""
+        body = {"status": 500, "seconds": seconds, "revision": revision, "every": every}
+        _call("POST", f"{self._url}/_mode", body=body)
+
 
 def _call(
     method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None

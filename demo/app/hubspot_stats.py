@@ -20,6 +20,9 @@ class RevisionStats:
     last_started: float | None = None
     first_bad_write: float | None = None
     last_bad_write: float | None = None
+    failed: int = 0  # writes that failed because this version was to fail
+    first_failed: float | None = None
+    started_after_failure: int = 0  # jobs that this version started after its first failed write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,14 @@ class Books:
         share["started"] += 1
         share["first_started"] = share["first_started"] or at
         share["last_started"] = at
+        if share["first_failed"] is not None:
+            share["started_after_failure"] += 1
+
+    def write_failed(self, *, revision: str, role: str, at: float) -> None:
+        """A write that fails because this version is to fail, not because it is wrong."""
+        share = self._share(revision, role)
+        share["failed"] += 1
+        share["first_failed"] = share["first_failed"] or at
 
     def contact_written(self, contact: str, *, key: str, bad: bool, revision: str, role: str, at: float) -> None:
         share = self._share(revision, role)

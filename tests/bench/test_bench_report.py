@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cost import count_requests, where_time_goes
-from bench.figures import percentile, summary
+from bench.figures import Aim, percentile, summary
 from bench.records import RESULTS, Series, Writer, read
-from bench.report import PAGE, Aim, page, section
+from bench.report import PAGE, page, section
 
 numbers = st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=50)
 

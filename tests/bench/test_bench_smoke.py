@@ -140,8 +140,11 @@ def test_replay_leaves_the_deployment_to_an_external_scaler(api_cluster: Cluster
 
 
 @pytest.mark.e2e
-def test_rollback_measures_from_the_first_failed_job(node_cluster: Cluster, tmp_path: Path) -> None:
-    (run,) = smoke(node_cluster, tmp_path, "run", "rollback", series="rollback")
-    assert run["bad_writes"] >= 1
-    assert 0 < run["decided"] <= run["canary_zero"] < 60
-    assert run["last_job"] < run["pod_gone"]
+def test_rollback_measures_a_canary_and_a_promoted_version(node_cluster: Cluster, tmp_path: Path) -> None:
+    runs = smoke(node_cluster, tmp_path, "rollback", series="rollback")
+    assert [run["cell"] for run in runs] == ["20/default/quick/canary", "20/default/quick/bake"]
+    for run in runs:
+        assert run["failed_jobs"] >= 1
+        assert 0 < run["decided"] <= run["zero"] <= run["gone"]
+        assert run["last_job"] < run["gone"]
+        assert run["told"] < run["full"] < 60

@@ -106,6 +106,38 @@ def test_it_fails_as_asked_for_as_long_as_asked(hubspot: FakeHubSpot) -> None:
     assert hubspot.stats().started == 1
 
 
+def test_it_fails_one_version_now_and_then_and_counts_what_that_version_starts_afterwards(hubspot: FakeHubSpot) -> None:
+    bad, good = (HubSpotClient(hubspot.url, token="secret", revision=name, role="stable") for name in ("bad", "good"))
+    admin = HubSpotAdmin(hubspot.url)
+
+    def write(worker: HubSpotClient) -> bool:
+        worker.read_contact("1")
+        try:
+            worker.write_contact("1", {"a": "b"}, idempotency_key="one")
+        except HubSpotError:
+            return False
+        return True
+
+    assert write(bad)
+    admin.fail_revision("bad", every=2, seconds=60)
+    assert [write(worker) for worker in (bad, good, bad, good, bad, bad)] == [True, True, False, True, True, False]
+
+    stats = admin.stats()
+    assert (stats.revisions["bad"].failed, stats.revisions["bad"].started_after_failure) == (2, 2)
+    assert stats.revisions["bad"].first_failed is not None
+    assert (stats.revisions["good"].failed, stats.revisions["good"].first_failed) == (0, None)
+    assert stats.bad_writes == 0
+
+    admin.fail_revision("bad", every=1, seconds=0)
+    assert write(bad)
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5])
+def test_a_share_of_failures_that_it_cannot_count_is_refused(hubspot: FakeHubSpot, every: int) -> None:
+    with pytest.raises(HubSpotError, match="400"):
+        HubSpotAdmin(hubspot.url).fail_revision("bad", every=every, seconds=1)
+
+
 def test_a_mode_that_it_does_not_know_is_refused(hubspot: FakeHubSpot) -> None:
     with pytest.raises(HubSpotError, match="400"):
         HubSpotAdmin(hubspot.url).fail_with(302, seconds=1)

@@ -1,0 +1,49 @@
+"""`python -m bench rollback`: how fast a version that goes bad is stopped, in every setting that could matter."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.records import RESULTS, read
+from bench.rollback.cells import SHARES, cells, select
+from bench.rollback.measure import JOBS_PER_SECOND, MAIN_RUNS, NAME, RUNS, Setting, run
+from bench.rollback.report import section
+from bench.stage import Run
+
+#: With `--smoke`: one run of each.
+SMOKE = "20/default/quick/*"
+
+
+def rollback(
+    cell: Annotated[
+        list[str] | None, typer.Option(help="Which, as file names are matched: SHARE/SURGE/START/PHASE, '20/*/slow/*'.")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help=f"Of each cell; default: {MAIN_RUNS} of the first, {RUNS} of the others.")
+    ] = None,
+    share: Annotated[list[int] | None, typer.Option(help="Of the workers, in percent; default: 10, 20, 50.")] = None,
+    jobs_per_second: Annotated[float, typer.Option(min=1, help="Sent all the time.")] = JOBS_PER_SECOND,
+    smoke: Annotated[bool, typer.Option("--smoke", help=f"One run of {SMOKE}, to see that it works.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the raw data.")] = RESULTS.parent / "out",
+    seed: Annotated[int, typer.Option(help="Of the random moments.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(help="A running cluster of the node tier; default: one that is started and stopped.")
+    ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds to wait for a quiet machine before each cell.")] = 0,
+) -> None:
+    """Measure how fast a version that goes bad is stopped, and print the tables.
+
+    Examples:
+      python -m bench rollback --smoke
+      python -m bench rollback --cell '20/default/quick/canary' --runs 10
+    """
+    try:
+        chosen = select(cells(share or SHARES), [SMOKE] if smoke else cell or [])
+        for one in chosen:
+            _ = one.workers
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    how = Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience)
+    run(how, Setting(cells=chosen, runs=1 if smoke else runs, jobs_per_second=jobs_per_second))
+    print(section(read(out / f"{NAME}.jsonl")))
