@@ -14,7 +14,7 @@ SLOW_START = 10
 
 
 class Surge(StrEnum):
-    """The strategy of the rolling update at promotion, and of the one back."""
+    """The strategy of the rolling update at promotion, and of the one back; the operator has its own."""
 
     DEFAULT = "default"  # maxSurge 25%, maxUnavailable 0
     NONE = "none"  # maxSurge 0, maxUnavailable 1
@@ -34,7 +34,10 @@ class Phase(StrEnum):
     BAKE = "bake"  # after promotion: all workers run it
 
 
-STRATEGIES = {Surge.DEFAULT: {"maxSurge": "25%", "maxUnavailable": 0}, Surge.NONE: {"maxSurge": 0, "maxUnavailable": 1}}
+STRATEGIES: dict[Surge, dict[str, int | str]] = {
+    Surge.DEFAULT: {"maxSurge": "25%", "maxUnavailable": 0},
+    Surge.NONE: {"maxSurge": 0, "maxUnavailable": 1},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class Cell:
 MAIN = Cell(weight=MAIN_SHARE, surge=Surge.DEFAULT, start=Start.QUICK, phase=Phase.CANARY)
 
 
-def cells(shares: Sequence[int] = SHARES) -> list[Cell]:
+def cells(shares: Sequence[int] = SHARES, surges: Sequence[Surge] = (Surge.DEFAULT,)) -> list[Cell]:
     """All of them, `MAIN` first if it is among them.
 
     After promotion all workers run the new version, whatever its share was: that phase is at one share only.
@@ -75,7 +78,7 @@ def cells(shares: Sequence[int] = SHARES) -> list[Cell]:
         for phase in Phase
         for weight in (shares if phase is Phase.CANARY else (late,))
         for start in Start
-        for surge in Surge
+        for surge in surges
     ]
     return sorted(found, key=lambda cell: cell != MAIN)
 

@@ -1,15 +1,25 @@
 """`python -m bench rollback`: how fast a version that goes bad is stopped, in every setting that could matter."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.records import RESULTS, read
-from bench.rollback.cells import SHARES, cells, select
-from bench.rollback.measure import JOBS_PER_SECOND, MAIN_RUNS, NAME, RUNS, Setting, run
+from bench.rollback.cells import MAIN, SHARES, Surge, cells, select
+from bench.rollback.external import Manifests
+from bench.rollback.measure import JOBS_PER_SECOND, MAIN_RUNS, RUNS, Setting, run
 from bench.rollback.report import section
 from bench.stage import Run
+
+
+class Who(StrEnum):
+    """Who rolls back."""
+
+    OPERATOR = "operator"
+    EXTERNAL = "external"
+
 
 #: With `--smoke`: one run of each.
 SMOKE = "20/default/quick/*"
@@ -24,6 +34,16 @@ def rollback(
     ] = None,
     share: Annotated[list[int] | None, typer.Option(help="Of the workers, in percent; default: 10, 20, 50.")] = None,
     jobs_per_second: Annotated[float, typer.Option(min=1, help="Sent all the time.")] = JOBS_PER_SECOND,
+    controller: Annotated[
+        Who, typer.Option(help="Who rolls back: this operator, or one that is in the cluster already.")
+    ] = Who.OPERATOR,
+    label: Annotated[str, typer.Option(help="Of an external one: the name of its series.")] = "external",
+    manifest: Annotated[
+        list[Path] | None, typer.Option(exists=True, help="Of an external one: what makes the workload. Repeat it.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="Of an external one: KIND/NAME of the object whose pod template is shipped.")
+    ] = "deployment/worker",
     smoke: Annotated[bool, typer.Option("--smoke", help=f"One run of {SMOKE}, to see that it works.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the raw data.")] = RESULTS.parent / "out",
     seed: Annotated[int, typer.Option(help="Of the random moments.")] = 1,
@@ -38,12 +58,19 @@ def rollback(
       python -m bench rollback --smoke
       python -m bench rollback --cell '20/default/quick/canary' --runs 10
     """
+    external = controller is Who.EXTERNAL
+    if external and (cluster is None or not manifest):
+        raise typer.BadParameter("--controller external needs --cluster, where it is installed, and --manifest")
+    usual = [str(MAIN)] if external else [SMOKE] if smoke else []
     try:
-        chosen = select(cells(share or SHARES), [SMOKE] if smoke else cell or [])
+        among = cells(share or SHARES, list(Surge) if external else [Surge.DEFAULT])
+        chosen = select(among, cell or usual)
         for one in chosen:
             _ = one.workers
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     how = Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience)
-    run(how, Setting(cells=chosen, runs=1 if smoke else runs, jobs_per_second=jobs_per_second))
-    print(section(read(out / f"{NAME}.jsonl")))
+    manifests = Manifests(label=label, files=manifest or (), object=target) if external else None
+    setting = Setting(cells=chosen, runs=1 if smoke else runs, jobs_per_second=jobs_per_second, external=manifests)
+    run(how, setting)
+    print(section(read(out / f"{setting.name}.jsonl")))

@@ -9,8 +9,8 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -20,10 +20,11 @@ from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
 from bench.rollback.cells import MAIN, Cell
 from bench.rollback.controllers import GOOD, Controller, revision_of
+from bench.rollback.external import External, Manifests
 from bench.rollback.ours import Ours
 from bench.rollback.provider import hubspot
 from bench.rollback.story import Story, able, of_version
-from bench.rollback.workload import JOB_SECONDS, Addresses
+from bench.rollback.workload import IMAGE, JOB_SECONDS, Addresses
 from bench.stage import Run, cluster_for, kubernetes_version, logs_folder, namespace, operator, redis_on
 from crm_operator.api.names import LABEL_REVISION
 from demo.app.hubspot_client import HubSpotAdmin
@@ -51,13 +52,19 @@ class Setting:
     cells: Sequence[Cell]
     runs: int | None = None  # of each cell; None: `MAIN_RUNS` and `RUNS`
     jobs_per_second: float = JOBS_PER_SECOND
+    external: Manifests | None = None  # None: the operator rolls back, started for it
+
+    @property
+    def name(self) -> str:
+        """Of the series."""
+        return NAME if self.external is None else f"{NAME}-{self.external.label}"
 
     def runs_of(self, cell: Cell) -> int:
         return self.runs or (MAIN_RUNS if cell == MAIN else RUNS)
 
 
 def run(how: Run, setting: Setting) -> None:
-    """Measure the operator in all cells; raw data goes to `<out>/rollback.jsonl`."""
+    """Measure all cells; raw data goes to `<out>/NAME.jsonl`, by the setting's name."""
     with cluster_for(how, Tier.NODE) as cluster:
         cluster.load_image(app_image())
         with redis_on(cluster.host_ip) as url, hubspot(cluster.host_ip) as provider:
@@ -69,14 +76,25 @@ async def _measure(how: Run, setting: Setting, cluster: Cluster, where: Addresse
     async with namespace(cluster) as (kube, ns):
         version = await kubernetes_version(kube)
         about = header(NAME, kubernetes=version, seed=how.seed, settings=_settings(setting))
-        out = Writer(how.out / f"{NAME}.jsonl", about)
+        out = Writer(how.out / f"{setting.name}.jsonl", about)
         secret = {"metadata": {"name": "hubspot-token"}, "stringData": {"token": "demo-token"}}
         (await kube.post(f"/api/v1/namespaces/{ns}/secrets", json=secret)).raise_for_status()
-        with operator(cluster, logs_folder() / f"{NAME}.log", namespaces=(ns,)):
-            controller = Ours(kube, ns, where)
+        with _controlled(setting, cluster, kube, ns, where) as controller:
             async with _scene(kube, ns, controller, where) as scene:
                 for cell in setting.cells:
                     await _cell(how, setting, scene, cell, dice, out)
+
+
+@contextmanager
+def _controlled(
+    setting: Setting, cluster: Cluster, kube: httpx.AsyncClient, ns: str, where: Addresses
+) -> Iterator[Controller]:
+    """Who rolls back, at work."""
+    if setting.external is not None:
+        yield External(cluster, ns, where, IMAGE, setting.external)
+        return
+    with operator(cluster, logs_folder() / f"{NAME}.log", namespaces=(ns,)):
+        yield Ours(kube, ns, where)
 
 
 async def _cell(how: Run, setting: Setting, scene: "_Scene", cell: Cell, dice: random.Random, out: Writer) -> None:
@@ -93,6 +111,7 @@ async def _cell(how: Run, setting: Setting, scene: "_Scene", cell: Cell, dice: r
 
 def _settings(setting: Setting) -> Json:
     return {
+        "controller": "operator" if setting.external is None else setting.external.label,
         "jobs_per_s": setting.jobs_per_second,
         "job_s": JOB_SECONDS,
         "workers": {str(cell.weight): cell.workers for cell in setting.cells},

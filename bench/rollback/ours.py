@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 
 from bench.recorder import Change, Json, Recorder
-from bench.rollback.cells import STRATEGIES, Cell, Phase
+from bench.rollback.cells import Cell, Phase
 from bench.rollback.controllers import GOOD
 from bench.rollback.story import Story, version_of
 from bench.rollback.workload import Addresses, demo_integration
@@ -13,7 +13,10 @@ from tests.cluster.kube import collection, server_side_apply
 
 
 class Ours:
-    """One CrmIntegration. The guard is critical above 0: the first failed job is the crossing."""
+    """One CrmIntegration. The guard is critical above 0: the first failed job is the crossing.
+
+    How its Deployments are updated is the operator's own affair: the cell's surge must be the default.
+    """
 
     def __init__(self, kube: httpx.AsyncClient, ns: str, where: Addresses) -> None:
         self.watched = {
@@ -83,7 +86,6 @@ class Ours:
         body = demo_integration(version, self._where, cell.start)
         body["metadata"] = {"name": self._name}
         spec = body["spec"]
-        spec["workers"]["strategy"] = STRATEGIES[cell.surge]
         spec["scaling"] = {"minReplicas": cell.workers, "maxReplicas": cell.workers}
         if cell.phase is Phase.CANARY:
             spec["rollout"] = {"steps": [{"weight": cell.weight, "hold": "10m"}], "bake": "0s"}

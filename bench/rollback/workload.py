@@ -7,6 +7,8 @@ from bench.rollback.cells import SLOW_START, Start
 from bench.rollback.story import VERSION
 from demo.versions import integration
 
+#: The demo application, which the node is given.
+IMAGE = "localhost/crm-dev/app:dev"
 #: Two threads of each worker, so that five of them can do about 90 jobs/s.
 JOB_SECONDS = 0.1
 

@@ -33,14 +33,18 @@ def test_a_share_that_no_few_workers_can_have_is_refused(share: int) -> None:
 
 
 def test_the_main_setting_comes_first_and_the_share_is_varied_before_promotion_only() -> None:
-    names = [str(cell) for cell in cells()]
+    names = [str(cell) for cell in cells(surges=list(Surge))]
     assert names[0] == str(MAIN) == "20/default/quick/canary"
     assert len(set(names)) == len(names) == 3 * 2 * 2 + 2 * 2
+    assert [str(cell) for cell in cells() if cell.phase is Phase.BAKE] == [
+        "20/default/quick/bake",
+        "20/default/slow/bake",
+    ]
     assert next(str(cell) for cell in cells([50]) if cell.phase is Phase.BAKE) == "50/default/quick/bake"
 
 
 def test_settings_are_selected_as_files_are() -> None:
-    assert [str(cell) for cell in select(cells(), ["10/*/slow/*", "20/none/quick/bake"])] == [
+    assert [str(cell) for cell in select(cells(surges=list(Surge)), ["10/*/slow/*", "20/none/quick/bake"])] == [
         "10/default/slow/canary",
         "10/none/slow/canary",
         "20/none/quick/bake",
