@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bench import idle, report, scale
+from bench.judged.command import judged
 from bench.many.command import many
 from bench.noise.command import noise
 from bench.outages.command import outages
@@ -76,6 +77,7 @@ def run(
 
 
 app.command()(rollback)
+app.command()(judged)
 app.command()(replay)
 app.command()(many)
 app.command()(noise)

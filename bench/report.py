@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.figures import Aim, numbers, summary, table, verdict, where
+from bench.judged import report as judged
 from bench.many import report as many
 from bench.noise import report as noise
 from bench.outages import report as outages
@@ -147,7 +148,8 @@ def page(results: Path) -> str:
         parts.append(peers)
         if name == "scale":
             parts.append(scaling.section(results))
-    parts += [text for text in (many.section(results), noise.section(results), outages.section(results)) if text]
+    sections = (judged.section, many.section, noise.section, outages.section)
+    parts += [text for section_ in sections if (text := section_(results))]
     return "\n".join(parts)
 
 

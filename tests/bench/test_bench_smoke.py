@@ -72,6 +72,15 @@ def test_outages_play_on_healthy_releases(api_cluster: Cluster, tmp_path: Path) 
 
 
 @pytest.mark.cluster
+def test_judged_counts_requests_while_releases_are_on_trial(api_cluster: Cluster, tmp_path: Path) -> None:
+    (run,) = smoke(api_cluster, tmp_path, "judged", series="judged")
+    assert run["integrations"] == 2
+    assert run["scrapes_per_s"] > 2 * 5, "five workers of each, once a second or oftener"
+    assert run["requests"].get("lease", 0) > 0, "the audit log was read"
+    assert run["rss_mib"] > 20
+
+
+@pytest.mark.cluster
 def test_replay_scores_the_operator(api_cluster: Cluster, tmp_path: Path) -> None:
     (run,) = smoke(api_cluster, tmp_path, "replay", series="scaling-operator")
     load = trace(SMOKE, seed=1)
