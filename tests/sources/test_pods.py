@@ -271,8 +271,10 @@ async def test_without_pods_there_is_nothing_to_read() -> None:
         assert yard.hub.jobs_done(KEY) == {}
 
 
-async def test_the_same_answers_are_no_news() -> None:
+@pytest.mark.parametrize("every", [1, 3])
+async def test_the_same_answers_are_no_news(every: int) -> None:
     pod = FakePod("127.0.0.2")
+    pod.target = dataclasses.replace(pod.target, every=every)
     pod.says(**{ERRORS: 1})
     async with served(pod) as yard:
         await yard.when(a_guard(), lambda r: isinstance(r, Reading))
@@ -286,6 +288,34 @@ async def test_the_same_answers_are_no_news() -> None:
         pod.handler = count
         await asyncio.wait_for(enough.wait(), 10)
     assert len(yard.changes.keys) == 2, "the first values, and once more for gauges that need two"
+
+
+async def test_some_pods_are_read_in_some_rounds_only() -> None:
+    often, seldom = FakePod("127.0.0.2"), FakePod("127.0.0.3")
+    seldom.target = dataclasses.replace(seldom.target, every=4)
+    async with served(often, seldom):
+        enough = asyncio.Event()
+
+        async def count(request: web.BaseRequest) -> web.StreamResponse:
+            if often.requests >= 20:
+                enough.set()
+            return web.Response(text=often.text)
+
+        often.handler = count
+        await asyncio.wait_for(enough.wait(), 20)
+        assert 4 <= seldom.requests <= 1 + often.requests // 4, "at first, and in each fourth round"
+
+
+async def test_a_pod_that_is_to_be_read_oftener_is_read_at_once() -> None:
+    pod = FakePod("127.0.0.2")
+    pod.says(**{ERRORS: 1})
+    seldom = dataclasses.replace(pod.target, every=9)
+    async with served(pod) as yard:
+        await yard.when(a_guard(), lambda r: isinstance(r, Reading))
+        yard.hub.watch(KEY, yard.source(targets=(seldom,), interval=600))
+        pod.says(**{ERRORS: 2})
+        yard.hub.watch(KEY, yard.source(targets=(pod.target,), interval=600))
+        await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.value == 1)
 
 
 async def test_after_forget_nothing_is_scraped() -> None:

@@ -24,6 +24,7 @@ from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import PODS
 from crm_operator.controller.render import TemplateError, worker_container
+from crm_operator.controller.scrape_pace import paced
 from crm_operator.controller.secrets import Secrets
 from crm_operator.domain.default_guards import guards_of, lacks_metric, readings_of
 from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW
@@ -39,10 +40,6 @@ from crm_operator.sources.prometheus import PrometheusHub, PrometheusSource, que
 from crm_operator.sources.queues import QueueHub
 from crm_operator.sources.secret import Secret
 
-#: Workers are scraped this often while a version is on trial: seconds of a bad version are jobs done wrong.
-TRIAL_INTERVAL = timedelta(seconds=1)
-#: ... and this often while it fails and nobody can be blamed yet, or while a Deployment waits for who should go.
-CLOSE_INTERVAL = timedelta(milliseconds=250)
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, RolloutPhase.ROLLING_BACK)
 #: How the refusals of the provider are read.
 _HITS = Guard(
@@ -75,11 +72,12 @@ class MetricSources:
         """Read from now on what `spec` asks for, the workers as often as can be if `closely`. Cheap when unchanged."""
         wanted = [reading for guard, _ in guards_of(spec.guards) for reading in _readings(key, spec, guard)]
         by_origin = {origin: [guard for guard in wanted if guard.metric.from_ is origin] for origin in MetricOrigin}
-        longest = CLOSE_INTERVAL if closely else _longest_interval(status)
         counting = [guard for guard in wanted if guard.metric.from_ is MetricOrigin.PODS or guard.min_jobs]
         self._hubs.pods.watch(
             key,
-            self._pod_source(key, spec, by_origin[MetricOrigin.PODS], window=_window(counting), longest=longest),
+            self._pod_source(
+                key, spec, status, by_origin[MetricOrigin.PODS], window=_window(counting), closely=closely
+            ),
         )
         self._hubs.backends.watch(key, await self._backend_source(key, spec, by_origin[MetricOrigin.BACKEND]))
         self._hubs.prometheus.watch(
@@ -141,21 +139,35 @@ class MetricSources:
                 return Evidence(overall=Unknown(f"{field} is not set", "NotConfigured"))
 
     def _pod_source(
-        self, key: Key, spec: CrmIntegrationSpec, guards: Sequence[Guard], *, window: timedelta, longest: timedelta
+        self,
+        key: Key,
+        spec: CrmIntegrationSpec,
+        status: CrmIntegrationStatus,
+        guards: Sequence[Guard],
+        *,
+        window: timedelta,
+        closely: bool,
     ) -> PodSource | None:
-        pods = spec.metrics.pods
+        pods, rollout = spec.metrics.pods, status.rollout
         if pods is None:
             return None
+        interval, targets = paced(
+            self._targets(key, spec),
+            asked=pods.interval,
+            on_trial=rollout is not None and rollout.phase in _ON_TRIAL,
+            candidate=None if rollout is None else rollout.candidate_revision,
+            closely=closely,
+        )
         names = _names(guards)
         names |= {*JOB_TIME_METRICS} if spec.scaling.backlog_per_replica is None or spec.scaling.rate_limit else set()
         names |= {HITS_METRIC} if spec.scaling.rate_limit else set()
         return PodSource(
             port=pods.port,
             path=pods.path,
-            interval=min(pods.interval, longest),
+            interval=interval,
             metrics=names,
             window=max(window, JOB_TIME_WINDOW),
-            targets=self._targets(key, spec),
+            targets=targets,
             levels=_levels(guards),
             by_workspace=frozenset(metric_names(guard)[0] for guard in guards if guard.min_workspaces),
         )
@@ -274,10 +286,3 @@ def _levels(guards: Sequence[Guard]) -> frozenset[str]:
 
 def _window(guards: Sequence[Guard]) -> timedelta:
     return max([guard.window for guard in guards if guard.window], default=timedelta())
-
-
-def _longest_interval(status: CrmIntegrationStatus) -> timedelta:
-    """Between two scrapes, whatever the spec asks for."""
-    if status.rollout is None or status.rollout.phase not in _ON_TRIAL:
-        return timedelta.max
-    return TRIAL_INTERVAL

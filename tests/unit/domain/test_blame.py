@@ -207,12 +207,18 @@ class Trouble:
     new_takes: float = 0.12  # seconds to fail
     workers: tuple[int, int] = (1, 4)  # new, old
     limit: float = 10
+    quick: bool = True  # False: so many pods run the new version that all are read once a second
+
+
+#: From the first verdict that is open to the scrape of all workers, in seconds.
+AT_ONCE = 0.04
 
 
 def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
     """Whom the first settled verdict blames, and how long after the new version's first error, in seconds.
 
-    Workers are read once a second, and four times a second once a verdict is open, as the controller does.
+    As the controller does: the old version's workers are read once a second, the new one's four times, and all of them
+    four times once a verdict is open, the first time at once.
     """
     random = Random(seed)
     guard = a_guard(warning=None, critical={"above": trouble.limit})
@@ -224,6 +230,8 @@ def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
     heapify(running)
     begins, look, first = 20 + random.random(), random.random(), 0.0
     before: GuardStatus | None = None
+    step, rounds = (0.25, 4) if trouble.quick else (1.0, 1)
+    number = 0
     while look < begins + 60:
         while running[0][0] < look:
             time, pod, fails = heappop(running)
@@ -235,16 +243,20 @@ def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
             takes = 0.4 if not fails else trouble.new_takes if is_new else 0.12
             heappush(running, (time + takes * random.uniform(0.7, 1.3), pod, fails))
         now = NOW + look * SECOND
+        number += 1
         for pod in pods:
+            if not before and number % rounds and pod.startswith("old"):
+                continue
             counts = {guard.metric.shown: failed[pod], JOBS_METRIC: done[pod]}
             fleet.record(pod, {name: Sample(count, count) for name, count in counts.items()}, now)
         sides = fleet.evidence(guard, now).by_revision
-        mine, look = sides["new"], look + 1
+        mine, at, look = sides["new"], look, look + step
         if isinstance(mine, Reading) and mine.value > trouble.limit:
             found = find(guard, mine, sides["old"], before, now)
             if found.blame != "undecided":
-                return found.blame, look - 1 - first
-            before, look = before or was("undecided").model_copy(update={"since": now}), look - 0.75
+                return found.blame, at - first
+            look = at + (0.25 if before else AT_ONCE)
+            before = before or was("undecided").model_copy(update={"since": now})
     raise AssertionError("no verdict")
 
 
@@ -257,6 +269,9 @@ def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
         pytest.param(Trouble(workers=(2, 2)), id="half and half"),
         pytest.param(Trouble(new_takes=0.03), id="a new version that fails faster takes most jobs"),
         pytest.param(Trouble(new_takes=0.03, limit=3), id="with a low limit"),
+        pytest.param(Trouble(quick=False), id="of many pods"),
+        pytest.param(Trouble(quick=False, limit=0), id="of many pods, with a strict limit"),
+        pytest.param(Trouble(quick=False, new_takes=0.03), id="of many pods that fail faster"),
     ],
 )
 def test_an_outages_onset_is_hardly_ever_the_releases_fault(trouble: Trouble) -> None:

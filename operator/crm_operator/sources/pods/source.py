@@ -16,6 +16,7 @@ class PodTarget:
     started_at: datetime | None  # when the process that counts began; None: not known
     #: Ready and not draining. One that starts or drains is read too, and need not answer.
     serving: bool = True
+    every: int = 1  # it is scraped in one of so many rounds, and at once when it is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class PodSource:
 
     port: int
     path: str
-    interval: timedelta  # between scrapes
+    interval: timedelta  # between rounds of scrapes
     metrics: frozenset[str]  # names that guards need
     window: timedelta  # the longest guard window
     targets: tuple[PodTarget, ...]

@@ -54,7 +54,9 @@ class WatchedPods:
         self._uids = {target.uid for target in source.targets}
         self._resting: dict[str, _Rest] = {}
         self._asking: dict[str, asyncio.Task[bool]] = {}  # by uid, those that have not answered yet
-        self._just_changed = False
+        self._changed: set[str] = set()  # uids whose newest scrape was another than the one before
+        self._rounds = 0
+        self._moved = False
         self._health: Unknown | None = None
         self._ended = False
         self._wake = asyncio.Event()
@@ -72,8 +74,9 @@ class WatchedPods:
         known, self._uids = self._uids, {target.uid for target in source.targets}
         self._busy.keep(self._uids)
         self._said = {uid: said for uid, said in self._said.items() if uid in self._uids}
+        self._changed &= self._uids
         self._resting = {uid: rest for uid, rest in self._resting.items() if uid in self._uids}
-        if source.interval < before.interval or self._uids - known:
+        if source.interval < before.interval or self._uids - known or _is_asked_oftener(source, before):
             self._wake.set()
 
     def end(self) -> None:
@@ -159,7 +162,10 @@ class WatchedPods:
         over = False
         round_: set[asyncio.Task[bool]] = set()
         now = asyncio.get_running_loop().time()
+        self._rounds += 1
         for target in source.targets:
+            if target.uid in self._said and self._rounds % target.every:
+                continue
             rest = self._resting.get(target.uid)
             if target.uid in self._asking or (rest is not None and rest.until > now):
                 continue
@@ -169,13 +175,12 @@ class WatchedPods:
         over = True
         if source.interval == self._source.interval:
             self._fleet.stale_after = _stale_after(source)
-        # A guard of a gauge needs two readings above its limit, so the round after a change is news too.
-        changed = any(task.result() for task in answered) or self._fleet.moves(self._clock())
+        is_new, moves = any(task.result() for task in answered), self._fleet.moves(self._clock())
         health = self.health()
-        if changed or self._just_changed or health != self._health:
+        if is_new or moves or self._moved or health != self._health:
             self._say(health)
             self._on_change(self.key)
-        self._just_changed, self._health = changed, health
+        self._moved, self._health = moves, health
 
     def _take(self, target: PodTarget, found: Scrape | Unknown) -> bool:
         """Remember what a pod said; whether that is news."""
@@ -185,9 +190,11 @@ class WatchedPods:
         self._fleet.record(target.uid, found, now)
         self._busy.record(target.uid, target.revision, found, now)
         said: _Said = (target.revision, found if isinstance(found, Unknown) else tuple(sorted(found.items())))
-        before = self._said.get(target.uid)
+        was_changed, changed = target.uid in self._changed, said != self._said.get(target.uid)
         self._said[target.uid] = said
-        return said != before
+        (self._changed.add if changed else self._changed.discard)(target.uid)
+        # A guard of a gauge needs two readings above its limit, so the scrape after a change is news too.
+        return changed or was_changed
 
     def _rest(self, uid: str, found: Scrape | Unknown, *, timeout_seconds: float) -> None:
         """A pod that hangs is asked less often, or a few of them would make every round last as long as they hang."""
@@ -204,6 +211,12 @@ class WatchedPods:
             log.warning("Pods cannot be read", extra={"integration": str(self.key), "reason": health.reason})
         elif health is None and self._health is not None:
             log.info("Pods can be read again", extra={"integration": str(self.key)})
+
+
+def _is_asked_oftener(source: PodSource, before: PodSource) -> bool:
+    """Whether a pod is to be scraped in more of the rounds than before."""
+    was = {target.uid: target.every for target in before.targets}
+    return any(target.every < was.get(target.uid, target.every) for target in source.targets)
 
 
 def _stale_after(source: PodSource) -> timedelta:
