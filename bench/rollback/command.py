@@ -44,6 +44,7 @@ def rollback(
     target: Annotated[
         str, typer.Option(help="Of an external one: KIND/NAME of the object whose pod template is shipped.")
     ] = "deployment/worker",
+    settle: Annotated[float, typer.Option(min=0, help="Seconds to give an external one before each cell.")] = 0,
     smoke: Annotated[bool, typer.Option("--smoke", help=f"One run of {SMOKE}, to see that it works.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the raw data.")] = RESULTS.parent / "out",
     seed: Annotated[int, typer.Option(help="Of the random moments.")] = 1,
@@ -70,7 +71,7 @@ def rollback(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     how = Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience)
-    manifests = Manifests(label=label, files=manifest or (), object=target) if external else None
+    manifests = Manifests(label=label, files=manifest or (), target=target, settle=settle) if external else None
     setting = Setting(cells=chosen, runs=1 if smoke else runs, jobs_per_second=jobs_per_second, external=manifests)
     run(how, setting)
     print(section(read(out / f"{setting.name}.jsonl")))

@@ -21,7 +21,8 @@ class Manifests:
 
     label: str  # names the series: `rollback-LABEL.jsonl`
     files: Sequence[Path]  # with the placeholders of `placeholders`
-    object: str  # as kubectl takes it, `rollouts.argoproj.io/worker`: its spec.template is what is shipped
+    target: str  # as kubectl takes it, `rollouts.argoproj.io/worker`: its spec.template is what is shipped
+    settle: float = 0.0  # seconds to give the controller once the manifests are applied
 
 
 class External:
@@ -42,11 +43,12 @@ class External:
         values = placeholders(cell, self._where, self._image, self._ns)
         self._cell, self._applied = cell, filled(self._manifests.files, values)
         await self._kubectl("apply", "--filename", "-", stdin=self._applied)
+        await asyncio.sleep(self._manifests.settle)
 
     async def ship(self, version: str) -> None:
         # The label is all that differs; the worker's environment follows it by the downward API.
         body = {"spec": {"template": {"metadata": {"labels": {VERSION: version}}}}}
-        await self._kubectl("patch", self._manifests.object, "--type", "merge", "--patch", json.dumps(body))
+        await self._kubectl("patch", self._manifests.target, "--type", "merge", "--patch", json.dumps(body))
 
     async def remove(self) -> None:
         await self._kubectl("delete", "--ignore-not-found", "--wait=false", "--filename", "-", stdin=self._applied)
@@ -84,8 +86,8 @@ def placeholders(cell: Cell, where: Addresses, image: str, ns: str) -> dict[str,
         "VERSION": GOOD,
         "WORKERS": str(cell.workers),
         "WEIGHT": str(cell.weight),
-        "MAX_SURGE": str(strategy["maxSurge"]),
-        "MAX_UNAVAILABLE": str(strategy["maxUnavailable"]),
+        "MAX_SURGE": f"{strategy['maxSurge']}",
+        "MAX_UNAVAILABLE": f"{strategy['maxUnavailable']}",
         "READY_AFTER": str(SLOW_START if cell.start is Start.SLOW else 0),
     }
 
