@@ -35,9 +35,10 @@ SURE = 0.01
 #: More errors than this on both sides together need no test of chance.
 MANY = 1000
 
-#: With few errors chance decides nothing: a stable version that is looked at once more, this much later, and has none
-#: in so many jobs does not fail. An outage of the provider shows in stable once its jobs in flight are done.
+#: Stable is looked at once more, this much later, before events are taken for the release's: an outage of the provider
+#: shows in stable once its jobs in flight are done, and a version that fails fast has many errors by then.
 CLEAN_FOR = timedelta(milliseconds=250)
+#: With few errors chance decides nothing: a stable version that has none in so many jobs at that look does not fail.
 CLEAN_JOBS = 10
 
 #: A version that has errors now and then crosses a limit now and then, and is looked at thousands of times. So where
@@ -175,9 +176,11 @@ def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | No
     waited = now - was.since if was is not None and blamed == "undecided" else timedelta()
     if waited >= PATIENCE:
         return Finding("revision")
-    if other.at < mine.at - SAME_MOMENT:
+    # A gauge has had its second look: it was over the limit twice running.
+    is_young = bool(mine.recent) and waited < CLEAN_FOR
+    if is_young or other.at < mine.at - SAME_MOMENT:
         return Finding("undecided", "which is read again before anybody is blamed")
-    if likeness is Likeness.UNSETTLED and not (waited >= CLEAN_FOR and _is_clean(guard, mine, other)):
+    if likeness is Likeness.UNSETTLED and not _is_clean(guard, mine, other):
         return Finding("undecided", f"where there are {likeness.value} whether the provider fails")
     return Finding("revision")
 
