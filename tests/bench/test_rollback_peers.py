@@ -15,6 +15,7 @@ from bench.rollback.workload import IMAGE, Addresses
 
 PEERS = REPOSITORY / "bench/peers"
 MANIFESTS = [PEERS / "argo-rollouts/rollout.yaml", PEERS / "flagger/canary.yaml"]
+OWN = Path(__file__).parent / "deployment.yaml"  # of the driver's own test
 WHERE = Addresses("redis://10.0.0.1:6379/0", "http://10.0.0.1:8080")
 SLOW = Cell(weight=50, surge=Surge.NONE, start=Start.SLOW, phase=Phase.CANARY)
 
@@ -26,7 +27,7 @@ def objects(manifest: Path, cell: Cell) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("cell", [MAIN, SLOW], ids=str)
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("manifest", [*MANIFESTS, OWN], ids=lambda path: path.parent.name)
 def test_a_peer_is_given_the_same_workers_of_the_cell(manifest: Path, cell: Cell) -> None:
     found = objects(manifest, cell)
     spec = found["Rollout" if "Rollout" in found else "Deployment"]["spec"]

@@ -28,6 +28,12 @@ def connect(kubeconfig: Path) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=server, verify=context, timeout=30.0, trust_env=False)
 
 
+def connect_sync(kubeconfig: Path) -> httpx.Client:
+    """The same for threads."""
+    server, context = _access(kubeconfig)
+    return httpx.Client(base_url=server, verify=context, timeout=30.0, trust_env=False)
+
+
 @cache
 def _access(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
     config = yaml.safe_load(kubeconfig.read_text())
