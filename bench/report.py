@@ -140,7 +140,7 @@ _PARTS = (
 
 def page(results: Path) -> str:
     """docs/benchmarks.md. Raises OSError when raw data is missing."""
-    parts = [_INTRO, rollback.page_section(results)]
+    parts = [text for text in (_INTRO, rollback.page_section(results)) if text]
     for name, method, peers in _PARTS:
         parts.append(f"{method}\n{_measured(results, name, name)}\n")
         if (results / f"{name}{BUSY}.jsonl").exists():

@@ -61,9 +61,18 @@ job that fails. With pods that take 10 s to become Ready, Argo Rollouts at 1 s l
 
 
 def page_section(results: Path) -> str:
-    """Method, tables and origin of what is in the folder. Raises OSError without raw data."""
-    series = read(results / "rollback.jsonl")
-    return f"{_METHOD}\n{section(series)}\n\n{where('rollback', series)}\n\n{_PEERS}"
+    """Method, tables and origin of all series in the folder, the operator's first; empty without raw data."""
+    files = sorted(results.glob("rollback*.jsonl"), key=lambda path: (path.stem != "rollback", path.stem))
+    if not files:
+        return ""
+    parts = []
+    for path in files:
+        series = read(path)
+        who = series.header["settings"]["controller"]
+        told = "" if path.stem == "rollback" else f"By `{who}`, which the operator is no part of:\n\n"
+        parts.append(f"{told}{section(series)}\n\n{where(path.stem, series)}")
+    measured = "\n\n".join(parts)
+    return f"{_METHOD}\n{measured}\n\n{_PEERS}"
 
 
 def section(series: Series) -> str:

@@ -1,4 +1,4 @@
-"""The driver times a controller that it knows nothing of: here one of our own, which puts a Deployment's version back."""
+"""The driver times a controller that it knows nothing of: here one of our own, which puts a Deployment back."""
 
 import threading
 from collections.abc import Iterator
