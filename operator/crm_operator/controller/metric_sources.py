@@ -24,7 +24,7 @@ from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import PODS
 from crm_operator.controller.render import TemplateError, worker_container
-from crm_operator.controller.scrape_pace import paced
+from crm_operator.controller.scrape_pace import ScrapePace
 from crm_operator.controller.secrets import Secrets
 from crm_operator.domain.default_guards import guards_of, lacks_metric, readings_of
 from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW
@@ -67,6 +67,7 @@ class MetricSources:
         self._cache = cache
         self._secrets = secrets
         self._hubs = hubs
+        self._pace = ScrapePace()
 
     async def watch(self, key: Key, spec: CrmIntegrationSpec, status: CrmIntegrationStatus, *, closely: bool) -> None:
         """Read from now on what `spec` asks for, the workers as often as can be if `closely`. Cheap when unchanged."""
@@ -114,6 +115,7 @@ class MetricSources:
 
     def forget(self, key: Key) -> None:
         """The integration is gone."""
+        self._pace.forget(key)
         self._hubs.pods.forget(key)
         self._hubs.backends.forget(key)
         self._hubs.prometheus.forget(key)
@@ -150,8 +152,10 @@ class MetricSources:
     ) -> PodSource | None:
         pods, rollout = spec.metrics.pods, status.rollout
         if pods is None:
+            self._pace.forget(key)
             return None
-        interval, targets = paced(
+        interval, targets = self._pace.paced(
+            key,
             self._targets(key, spec),
             asked=pods.interval,
             on_trial=rollout is not None and rollout.phase in _ON_TRIAL,
