@@ -75,6 +75,11 @@ class MetricPods:
         port: int = self._runner.addresses[0][1]
         return port
 
+    @property
+    def addresses(self) -> list[str]:
+        """In the order in which they were given."""
+        return list(self._by_address)
+
     def lacks(self, pod: Json) -> bool:
         """Whether it runs, and was given no address yet."""
         return (pod.get("status") or {}).get("phase") == "Running" and pod["metadata"]["uid"] not in self._known
