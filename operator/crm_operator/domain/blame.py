@@ -154,6 +154,16 @@ def alone(
     return found
 
 
+def is_lost(other: Reading | Unknown | None, mine: Reading | Unknown, was: GuardStatus | None, now: datetime) -> bool:
+    """Whether `other` is not read again although all workers have been read closely since nobody could be blamed.
+
+    When the bake begins the stable version's last workers still end, and stop telling before they are gone.
+    """
+    if not isinstance(other, Reading) or not isinstance(mine, Reading) or other.at >= mine.at - SAME_MOMENT:
+        return False
+    return was is not None and was.blame == "undecided" and now - was.since >= CLEAN_FOR
+
+
 def is_finding(guards: Sequence[GuardStatus], now: datetime) -> bool:
     """Whether news of the next moment may tell whom to blame.
 

@@ -96,8 +96,10 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     """Per-version data: judge the canary, and compare it with stable before blaming the release."""
     rollout = world.status.rollout
     assert rollout is not None
-    other = evidence.by_revision.get(rollout.stable_revision or "")
     mine = evidence.by_revision.get(candidate) or Unknown("no pod of the new version was read yet", NO_PODS)
+    other = evidence.by_revision.get(rollout.stable_revision or "")
+    if rollout.phase is RolloutPhase.BAKING and blame_of.is_lost(other, mine, _was(world, guard), world.now):
+        other = None
     if isinstance(mine, Unknown):
         if isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL:
             return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable")

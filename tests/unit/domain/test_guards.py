@@ -13,8 +13,10 @@ from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate, recorded
 from crm_operator.domain.world import Evidence, Neighbour, Reading, Unknown, World
 from tests.unit.domain.builders import (
+    GOOD,
     NEW,
     NOW,
+    SECOND,
     a_canary_world,
     a_guard,
     a_rollout,
@@ -289,3 +291,20 @@ def test_a_value_at_or_below_the_limits_never_breaches(mine: Reading, other: Rea
     if verdict.state is GuardState.CRITICAL:
         assert verdict.value is not None
         assert verdict.value > 10
+
+
+@pytest.mark.parametrize(
+    ("phase", "waited", "blame"),
+    [
+        pytest.param(RolloutPhase.BAKING, 0.25, "revision", id="in the bake they end, and are not waited for"),
+        pytest.param(RolloutPhase.BAKING, 0.2, "undecided", id="but looked for once more"),
+        pytest.param(RolloutPhase.CANARY, 2.9, "undecided", id="beside a canary they hang, and may answer"),
+        pytest.param(RolloutPhase.CANARY, 3, "revision", id="not for ever"),
+    ],
+)
+def test_stable_workers_that_have_stopped_telling(phase: RolloutPhase, waited: float, blame: str) -> None:
+    old = replace(read(0), at=NOW - 0.3 * SECOND)
+    sides = Evidence(by_revision={NEW: read(12), GOOD: old}, overall=read(12))
+    guard = GuardStatus(name="sync-errors", state=GuardState.CRITICAL, blame="undecided", since=NOW - waited * SECOND)
+    world = a_world(status=a_status(a_rollout(phase), guards=[guard]), evidence={"sync-errors": sides})
+    assert judged(world).blame == blame
