@@ -136,7 +136,8 @@ class Reconciler:
             began = self._clock()
             with self._pace.writing(key):
                 await self._applier.apply(integration, world, plan)
-            self._pace.took(self._clock() - began)
+            ended = self._clock()
+            self._pace.took(ended - began, ended)
         return wait
 
     async def _say_invalid(

@@ -19,9 +19,9 @@ from crm_operator.domain.key import Key
 PER_SECOND = 20
 #: Writes under way: a slow API server must not have all workers wait for it.
 AT_ONCE = 2
-#: The time between two turns is at least so many times what a write took lately: an API server that is slow has work
-#: that cannot wait.
-REST = 2
+#: After a write nobody writes for so many times what it took, and no longer than this: an API server that is slow has
+#: work that cannot wait.
+REST, LONGEST_REST = 2, timedelta(seconds=1)
 #: A turn that was not taken for this long is lost: those who come late together must not write together.
 KEPT = timedelta(seconds=5)
 
@@ -30,15 +30,17 @@ class Pace:
     """Hands out turns."""
 
     def __init__(self, *, per_second: float = PER_SECOND, at_once: int = AT_ONCE) -> None:
-        self._shortest = self._apart = timedelta(seconds=1) / per_second
+        self._apart = timedelta(seconds=1) / per_second
         self._at_once = at_once
         self._next: datetime | None = None
         self._turns: dict[Key, datetime] = {}
         self._writing = 0
+        self._rests_until: datetime | None = None
 
     def wait(self, key: Key, now: datetime) -> timedelta | None:
         """How long until `key` may write; None: now. Ask again then, or earlier."""
-        crowded = self._writing >= self._at_once
+        rests = self._rests_until is not None and now < self._rests_until
+        crowded = rests or self._writing >= self._at_once
         turn = self._turns.get(key)
         # Whoever finds others at it gets another turn: to ask again and again would cost more than the write.
         if turn is None or now - turn > KEPT or (crowded and turn <= now):
@@ -57,9 +59,9 @@ class Pace:
         finally:
             self._writing -= 1
 
-    def took(self, time: timedelta) -> None:
-        """How long the last write took: turns that are handed out from now on are that far apart."""
-        self._apart = max(self._shortest, min(REST * time, KEPT))
+    def took(self, time: timedelta, now: datetime) -> None:
+        """A write took so long and has ended now. Turns are as before; who asks during the rest gets another one."""
+        self._rests_until = now + min(REST * time, LONGEST_REST)
 
     def forget(self, key: Key) -> None:
         """It has nothing to write any more."""
