@@ -126,12 +126,12 @@ async def _addressed(workers: MetricPods, recorder: Recorder) -> AsyncIterator[N
             for pod in await recorder.until(new, within=3600, what="a new pod"):
                 await workers.give(pod)
 
-    task = asyncio.create_task(give(), name="addresses")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(give(), name="addresses")
+        try:
+            yield
+        finally:
+            task.cancel()
 
 
 def _is_in(phase: str, integration: Json) -> bool:

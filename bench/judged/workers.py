@@ -10,6 +10,7 @@ import httpx
 from aiohttp import web
 
 from bench.recorder import Json
+from bench.rollback.story import is_ready
 
 #: Jobs that a worker ends in a second on average, and how long each takes, in milliseconds.
 JOBS_PER_SECOND, JOB_MILLIS = 10.0, (60.0, 140.0)
@@ -56,7 +57,7 @@ class MetricPods:
         # Others on this machine may do the same.
         self._network = f"127.{dice.randrange(1, 255)}"
         self._by_address: dict[str, _Worker] = {}
-        self._known: set[str] = set()
+        self._addresses: dict[str, str] = {}  # by the pod's uid
         self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=0)
 
     @asynccontextmanager
@@ -81,20 +82,22 @@ class MetricPods:
         return list(self._by_address)
 
     def lacks(self, pod: Json) -> bool:
-        """Whether it runs, and was given no address yet."""
-        return (pod.get("status") or {}).get("phase") == "Running" and pod["metadata"]["uid"] not in self._known
+        """Whether it is Ready and has not its address, or not any more: KWOK gives one of its own."""
+        return is_ready(pod) and pod["status"].get("podIP") != self._addresses.get(pod["metadata"]["uid"])
 
     async def give(self, pod: Json) -> None:
-        """An address to a pod that lacks one. Raises httpx.HTTPStatusError."""
-        self._known.add(pod["metadata"]["uid"])
-        number = len(self._known) + 1
-        address = f"{self._network}.{number // 250}.{number % 250 + 2}"
-        self._by_address[address] = _Worker(self._dice)
-        await web.TCPSite(self._runner, address, self.port).start()
+        """Its address to a pod that lacks it. Raises httpx.HTTPStatusError."""
+        address = self._addresses.get(pod["metadata"]["uid"])
+        if address is None:
+            number = len(self._addresses) + 2
+            address = self._addresses[pod["metadata"]["uid"]] = f"{self._network}.{number // 250}.{number % 250 + 2}"
+            self._by_address[address] = _Worker(self._dice)
+            await web.TCPSite(self._runner, address, self.port).start()
         body = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
         path = f"{self._pods}/{pod['metadata']['name']}/status"
         answer = await self._kube.patch(path, json=body, headers={"content-type": "application/merge-patch+json"})
-        answer.raise_for_status()
+        if answer.status_code != httpx.codes.NOT_FOUND:  # it is gone
+            answer.raise_for_status()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None

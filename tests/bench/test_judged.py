@@ -1,5 +1,6 @@
 """The table of `bench judged`, and the metrics that its fake workers serve. No cluster."""
 
+import json
 import random
 
 import httpx
@@ -36,23 +37,30 @@ def test_exactly_the_limit_is_no_success(run: Json) -> None:
     assert judged_table(Series({}, (run,))).count("**missed**") == 1
 
 
+def a_pod(name: str) -> Json:
+    status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
+    return {"metadata": {"name": name, "uid": name}, "status": status}
+
+
 async def test_fake_workers_serve_what_the_operator_reads_each_at_its_own_address() -> None:
-    given: list[str] = []
+    pods = {name: a_pod(name) for name in "ab"}
 
     async def status(request: httpx.Request) -> httpx.Response:
-        given.append(request.url.path)
+        pods[request.url.path.split("/")[2]]["status"] |= json.loads(request.content)["status"]
         return httpx.Response(200, json={})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(status), base_url="http://kube") as kube:
         workers = MetricPods(kube, "/pods", random.Random(1))
-        pods = [{"metadata": {"name": name, "uid": name}, "status": {"phase": "Running"}} for name in "ab"]
         async with workers.serving() as port, httpx.AsyncClient(trust_env=False) as client:
-            for pod in pods:
+            for pod in pods.values():
                 assert workers.lacks(pod)
                 await workers.give(pod)
                 assert not workers.lacks(pod)
+            pods["a"]["status"]["podIP"] = "10.0.0.7"
+            assert workers.lacks(pods["a"]), "KWOK has given it another one"
+            await workers.give(pods["a"])
+            assert not workers.lacks(pods["a"])
             answers = [await client.get(f"http://{address}:{port}/metrics") for address in workers.addresses]
-    assert given == ["/pods/a/status", "/pods/b/status"]
     assert (len(answers), workers.scrapes) == (2, 2)
     names = frozenset({JOBS_METRIC, *JOB_TIME_METRICS, "crm_sync_errors_total"})
     found = parse(answers[0].content, names)
