@@ -1,11 +1,12 @@
 """The other integrations of a provider in the same namespace, as far as they tell whether the provider fails.
 
-From their recorded status in the cache: a guard that turns Warning or Critical is written at once. One with a release
+From their recorded status in the cache: a guard that changes is written at once. One with a release
 of its own on trial tells nothing of the provider. Asked by the observer while a version works without a stable one
 beside it; loops over the namespace, so not on every pass.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from pydantic import ValidationError
 
@@ -17,19 +18,17 @@ from crm_operator.domain.guards import is_on_trial
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import Neighbour
 
-_WORRIED = (GuardState.WARNING, GuardState.CRITICAL)
-
 
 def neighbours(cache: Cache, key: Key, provider: str) -> tuple[Neighbour, ...]:
-    """Guards that object, of all others of the provider."""
+    """What guards say, of all others of the provider."""
     found: list[Neighbour] = []
     for item in cache.objects(CRMINTEGRATIONS.kind, key.namespace):
         if key_of(item) != key and item["spec"].get("provider") == provider:
-            found += _worried(item)
+            found += _guards(item)
     return tuple(sorted(found, key=lambda neighbour: neighbour.name))
 
 
-def _worried(item: Object) -> Iterator[Neighbour]:
+def _guards(item: Object) -> Iterator[Neighbour]:
     try:
         spec = CrmIntegrationSpec.model_validate(item["spec"])
         status = CrmIntegrationStatus.model_validate(item.get("status") or {})
@@ -38,8 +37,14 @@ def _worried(item: Object) -> Iterator[Neighbour]:
     if is_on_trial(status):
         return
     metrics = {guard.name: guard.metric.shown for guard, _ in guards_of(spec.guards)}
+    sources = (spec.metrics.pods, spec.metrics.backend, spec.metrics.prometheus)
+    reads_every = max((source.interval for source in sources if source is not None), default=timedelta())
     for guard in status.guards:
-        if guard.state in _WORRIED and guard.name in metrics:
+        if guard.state is not GuardState.INACTIVE and guard.name in metrics:
             yield Neighbour(
-                name=item["metadata"]["name"], metric=metrics[guard.name], state=guard.state, since=guard.since
+                name=item["metadata"]["name"],
+                metric=metrics[guard.name],
+                state=guard.state,
+                since=guard.since,
+                reads_every=reads_every,
             )

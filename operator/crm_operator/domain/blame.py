@@ -16,6 +16,7 @@ from typing import Literal
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Guard, GuardBaseline, GuardState, GuardStatus, Reduce
 from crm_operator.domain import baseline
+from crm_operator.domain.scraped import METRIC_MISSING
 from crm_operator.domain.world import Neighbour, Reading, Recent, Unknown
 
 Blame = Literal["revision", "provider", "undecided"]
@@ -58,6 +59,11 @@ SAME_MOMENT = timedelta(milliseconds=250)
 #: With no stable worker beside it: trouble of the provider's other integrations that began no longer before is the
 #: same, and one of them that is at Warning by now has this long to show that it fails as well.
 TOGETHER, NEIGHBOURS_PATIENCE = timedelta(minutes=1), timedelta(seconds=10)
+#: What one of them is to show comes with its next look, and has so long to be judged and recorded.
+RECORDED_WITHIN = timedelta(seconds=1)
+
+#: A stable version that runs beside it and cannot be read has this long, in which a worker that hung is asked again.
+UNREAD_PATIENCE = timedelta(seconds=30)
 
 #: A provider that was to blame stays so until stable has clearly less than the new version for a while: when an outage
 #: ends, the two versions' last errors leave the window at different moments.
@@ -128,16 +134,23 @@ def find(
     now: datetime,
     neighbours: Sequence[Neighbour] = (),
     past: Past | None = None,
+    beside: bool = False,
 ) -> Finding:
     """Whom `mine`, a critical reading of the version on trial, blames; `other` is stable's, `was` the last verdict.
 
-    `past` is what the trusted version did before; it is asked when there is no `other`.
+    `past` is what the trusted version did before; it is asked when there is no `other`. `beside`: stable workers are
+    to run now, so that what cannot be read of them is missing, and not over.
     """
     blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
     if not isinstance(other, Reading):
         if blamed == "provider":
             return Finding("provider", "since an outage of both")
-        return alone(guard, mine, neighbours, past, began=was.since if was is not None and blamed else now, now=now)
+        began = was.since if was is not None and blamed else now
+        found = alone(guard, mine, neighbours, past, began=began, now=now)
+        missing = beside and isinstance(other, Unknown) and other.reason != METRIC_MISSING
+        if found.blame == "revision" and missing and now - began < UNREAD_PATIENCE:
+            return Finding("undecided", "which is to be read before anybody is blamed")
+        return found
     found = _compared(guard, mine, other, was, now)
     if found.blame == "revision" and _by_chance(guard, mine, other):
         return Finding("undecided", "no more than chance makes of what stable has as well", by_chance=True)
@@ -200,12 +213,18 @@ def by_neighbours(guard: Guard, neighbours: Sequence[Neighbour], *, began: datet
 
     One that has had its trouble for long says nothing of this one's.
     """
-    alike = [n for n in neighbours if n.metric == guard.metric.shown and n.since >= began - TOGETHER]
-    failing = next((n for n in alike if n.state is GuardState.CRITICAL), None)
+    alike = [n for n in neighbours if n.metric == guard.metric.shown]
+    new = [n for n in alike if n.since >= began - TOGETHER]
+    failing = next((n for n in new if n.state is GuardState.CRITICAL), None)
     if failing is not None:
         return Finding("provider", f"as on {failing.name} since {failing.since:%H:%M:%S}")
-    if alike and now - began < NEIGHBOURS_PATIENCE:
-        return Finding("undecided", f"while {alike[0].name} begins to fail as well")
+    warned = next((n for n in new if n.state is GuardState.WARNING), None)
+    if warned is not None and now - began < NEIGHBOURS_PATIENCE:
+        return Finding("undecided", f"while {warned.name} begins to fail as well")
+    unread = [n for n in new if n.state is GuardState.UNKNOWN] + [n for n in alike if n.state is GuardState.OK]
+    asked = next((n for n in unread if now - began < n.reads_every + RECORDED_WITHIN), None)
+    if asked is not None:
+        return Finding("undecided", f"until {asked.name} is read, too")
     return Finding("revision")
 
 

@@ -115,6 +115,7 @@ def decide(world: World) -> Plan:
         breaches.look_again(world),
         back.until(world.now),
         world.now if chooses else None,
+        guards.look_for_blame(verdicts, world.now),
     )
     again = _requeue(world, status, verdicts, *looks, written=why)
     return Plan(

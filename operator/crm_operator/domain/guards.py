@@ -31,6 +31,7 @@ from crm_operator.domain.world import Evidence, Reading, Unknown, World
 _A_MOMENT = timedelta(seconds=1)
 #: A gauge can flicker, so it must be over the limit twice running; what counters say cannot.
 _GAUGES = (Reduce.LAST, Reduce.AVERAGE, Reduce.MAX)
+_BLAME_AGAIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,10 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     good = other.value if isinstance(other, Reading) else None
     if state is GuardState.CRITICAL:
         past = _past(world, guard, whole_window=False)
-        found = blame_of.find(guard, mine, other, _was(world, guard), world.now, world.neighbours, past)
+        in_canary = rollout.phase is RolloutPhase.CANARY
+        found = blame_of.find(
+            guard, mine, other, _was(world, guard), world.now, world.neighbours, past, beside=in_canary
+        )
         where = f"on the new version{beside}" + (f", {found.why}" if found.why else "")
         return replace(_blamed(guard, mine, found, where), stable_value=good)
     stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
@@ -292,6 +296,12 @@ def _number(value: float | None) -> str:
 def _lowest(guard: Guard) -> float | None:
     limits = [limit.above for limit in (guard.warning, guard.critical) if limit is not None]
     return min(limits, default=None)
+
+
+def look_for_blame(verdicts: Sequence[Verdict], now: datetime) -> datetime | None:
+    """When to look again although nothing is read: time decides, too, while nobody is blamed yet."""
+    undecided = any(verdict.blame == "undecided" and not verdict.by_chance for verdict in verdicts)
+    return now + _BLAME_AGAIN if undecided else None
 
 
 def evidence_of(verdict: Verdict) -> DecisionEvidence:

@@ -202,12 +202,13 @@ class Shrink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A guard that objects at another integration of the same provider, which has no release on trial."""
+    """A guard of another integration of the same provider, which has no release on trial."""
 
     name: str  # of the integration
     metric: str  # that the guard reads
-    state: GuardState  # Warning or Critical
+    state: GuardState  # not Inactive
     since: datetime
+    reads_every: timedelta = timedelta()  # what it says may be so old
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,11 +149,35 @@ def test_whom_a_breach_blames(mine: Reading, other: Reading | Unknown, before: G
     assert find(GUARD, mine, other, before, NOW).blame == blame
 
 
+@pytest.mark.parametrize(
+    ("other", "before", "blame"),
+    [
+        pytest.param(Unknown("hangs", "Timeout"), None, "undecided", id="it is read before anybody is blamed"),
+        pytest.param(Unknown("hangs", "Timeout"), was("undecided", for_seconds=29), "undecided", id="29 s later"),
+        pytest.param(Unknown("hangs", "Timeout"), was("undecided", for_seconds=30), "revision", id="it takes too long"),
+        pytest.param(Unknown("not there", "MetricMissing"), None, "revision", id="it does not have the metric"),
+        pytest.param(None, None, "revision", id="it has no worker"),
+        pytest.param(did(10, 10), was("undecided", for_seconds=29), "provider", id="it is read, and fails as well"),
+        pytest.param(did(0, 40), was("undecided", for_seconds=29), "revision", id="it is read, and does not fail"),
+    ],
+)
+def test_a_stable_version_that_is_there_and_cannot_be_read_is_waited_for(
+    other: Reading | Unknown | None, before: GuardStatus | None, blame: str
+) -> None:
+    assert find(GUARD, did(10, 10), other, before, NOW, beside=True).blame == blame
+
+
 counts = st.integers(0, 400)
 
 
 def nearby(state: GuardState, *, ago: float = 2, metric: str = "crm_sync_errors_total") -> Neighbour:
-    return Neighbour(name="hubspot-us", metric=metric, state=state, since=NOW - timedelta(seconds=ago))
+    return Neighbour(
+        name="hubspot-us",
+        metric=metric,
+        state=state,
+        since=NOW - timedelta(seconds=ago),
+        reads_every=timedelta(seconds=5),
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,6 +193,11 @@ def nearby(state: GuardState, *, ago: float = 2, metric: str = "crm_sync_errors_
         pytest.param([nearby(GuardState.WARNING)], was("undecided", for_seconds=10), "revision", id="no more came"),
         pytest.param([nearby(GuardState.CRITICAL)], was("undecided", for_seconds=9), "provider", id="more came"),
         pytest.param([], was("provider", for_seconds=99), "provider", id="to blame stays to blame"),
+        pytest.param([nearby(GuardState.OK, ago=999)], None, "undecided", id="one that was well when it was read last"),
+        pytest.param([nearby(GuardState.OK)], was("undecided", for_seconds=5), "undecided", id="its next look comes"),
+        pytest.param([nearby(GuardState.OK)], was("undecided", for_seconds=6), "revision", id="and it is well"),
+        pytest.param([nearby(GuardState.UNKNOWN)], None, "undecided", id="one that cannot be read since a moment ago"),
+        pytest.param([nearby(GuardState.UNKNOWN, ago=99)], None, "revision", id="for long"),
     ],
 )
 def test_with_no_stable_worker_the_providers_other_integrations_tell(

@@ -48,7 +48,7 @@ def judged(world: World) -> Any:
         pytest.param(9, 11, GuardState.CRITICAL, "provider", id="both fail alike, one below the limit"),
         pytest.param(0, 11, GuardState.OK, None, id="only stable fails: the new version is the cure"),
         pytest.param(0, 5, GuardState.OK, None, id="stable's warning is not the new version's"),
-        pytest.param(11, UNREAD, GuardState.CRITICAL, "revision", id="a real breach counts though stable is unread"),
+        pytest.param(11, UNREAD, GuardState.CRITICAL, "undecided", id="a breach, and stable is to be read first"),
         pytest.param(UNREAD, 0, GuardState.UNKNOWN, None, id="an unread canary is Unknown, not OK"),
         pytest.param(UNREAD, 11, GuardState.CRITICAL, "provider", id="an unread canary, and stable fails"),
         pytest.param(None, 0, GuardState.UNKNOWN, None, id="no pod of the new version yet"),
