@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, GuardState
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, GuardState, MetricOrigin
 from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.kube import CRMINTEGRATIONS, Object
 from crm_operator.domain.default_guards import guards_of
@@ -36,15 +36,24 @@ def _guards(item: Object) -> Iterator[Neighbour]:
         return  # what cannot be read proves nothing
     if is_on_trial(status):
         return
-    metrics = {guard.name: guard.metric.shown for guard, _ in guards_of(spec.guards)}
-    sources = (spec.metrics.pods, spec.metrics.backend, spec.metrics.prometheus)
-    reads_every = max((source.interval for source in sources if source is not None), default=timedelta())
-    for guard in status.guards:
-        if guard.state is not GuardState.INACTIVE and guard.name in metrics:
+    said = {guard.name: guard for guard in status.guards if guard.state is not GuardState.INACTIVE}
+    for guard, _ in guards_of(spec.guards):
+        if guard.name in said:
             yield Neighbour(
                 name=item["metadata"]["name"],
-                metric=metrics[guard.name],
-                state=guard.state,
-                since=guard.since,
-                reads_every=reads_every,
+                metric=guard.metric.shown,
+                state=said[guard.name].state,
+                since=said[guard.name].since,
+                reads_every=_interval(spec, guard.metric.from_),
             )
+
+
+def _interval(spec: CrmIntegrationSpec, origin: MetricOrigin) -> timedelta:
+    """Between two looks; a queue is read all the time."""
+    sources = {
+        MetricOrigin.PODS: spec.metrics.pods,
+        MetricOrigin.BACKEND: spec.metrics.backend,
+        MetricOrigin.PROMETHEUS: spec.metrics.prometheus,
+    }
+    source = sources.get(origin)
+    return timedelta() if source is None else source.interval

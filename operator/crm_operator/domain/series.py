@@ -192,7 +192,8 @@ class CounterSeries(Growth[float]):
 
     def increases(self, spans: Sequence[timedelta], now: datetime) -> list[float]:
         """The increase within each of `spans`, the shortest first, in one pass over what is remembered."""
-        found = [0.0] * len(spans)
+        count = len(spans)
+        found = [0.0] * count
         begins = [now - span for span in spans]
         first = 0  # the shortest that reaches back to the step
         for step in self._seen_after(begins[-1]):
@@ -200,9 +201,9 @@ class CounterSeries(Growth[float]):
                 first += 1
             known = first
             took = step.at - step.since
-            while known < len(spans) and took > spans[known]:
+            while known < count and took > spans[known]:
                 known += 1
-            if known < len(spans):
+            if known < count:
                 found[known] += step.amount
         return list(accumulate(found))
 

@@ -1,0 +1,58 @@
+"""Which other integrations tell whether a provider fails, and how old what they say may be."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from crm_operator.api.v1alpha1 import CrmIntegrationStatus, GuardState, GuardStatus, RolloutPhase
+from crm_operator.controller.cache import Cache
+from crm_operator.controller.neighbours import neighbours
+from crm_operator.domain.key import Key
+from crm_operator.domain.world import Neighbour
+from tests.unit.domain.builders import NOW, a_rollout, a_spec, a_status
+
+HUBSPOT = Key("crm", "hubspot")
+ERRORS = GuardStatus(name="sync-errors", state=GuardState.OK, since=NOW, message="0 errors")
+
+
+def integration(name: str, status: CrmIntegrationStatus, namespace: str = "crm", **spec: Any) -> dict[str, Any]:
+    metadata = {"namespace": namespace, "name": name, "uid": f"{namespace}-{name}", "resourceVersion": "1"}
+    return {"metadata": metadata, "spec": a_spec(**spec).to_wire(), "status": status.to_wire()}
+
+
+def seen(*others: dict[str, Any]) -> tuple[Neighbour, ...]:
+    cache = Cache()
+    for item in (integration("hubspot", a_status(guards=[ERRORS])), *others):
+        cache.upsert("CrmIntegration", item)
+    return neighbours(cache, HUBSPOT, "hubspot")
+
+
+@pytest.mark.parametrize("state", [GuardState.OK, GuardState.WARNING, GuardState.CRITICAL, GuardState.UNKNOWN])
+def test_a_neighbour_says_what_its_guard_said_last(state: GuardState) -> None:
+    (found,) = seen(integration("eu", a_status(guards=[ERRORS.model_copy(update={"state": state})])))
+    assert (found.name, found.metric, found.state, found.since) == ("eu", "crm_sync_errors_total", state, NOW)
+    assert found.reads_every == timedelta(seconds=5)
+
+
+def test_it_is_as_old_as_the_source_of_that_guard_is_read() -> None:
+    metrics = {"pods": {"interval": "2s"}, "backend": {"url": "http://api:8000", "interval": "30s"}}
+    (found,) = seen(integration("eu", a_status(guards=[ERRORS]), metrics=metrics))
+    assert found.reads_every == timedelta(seconds=2)
+
+
+def test_nobody_else_tells() -> None:
+    trial = a_status(a_rollout(RolloutPhase.CANARY), guards=[ERRORS])
+    broken = integration("broken", a_status(guards=[ERRORS]))
+    broken["spec"]["scaling"] = {"maxReplicas": "many"}
+    assert (
+        seen(
+            integration("trial", trial),
+            integration("elsewhere", a_status(guards=[ERRORS]), namespace="other"),
+            integration("zoho", a_status(guards=[ERRORS]), provider="zoho"),
+            integration("idle", a_status(guards=[ERRORS.model_copy(update={"state": GuardState.INACTIVE})])),
+            integration("old", a_status(guards=[ERRORS.model_copy(update={"name": "gone"})])),
+            broken,
+        )
+        == ()
+    )
