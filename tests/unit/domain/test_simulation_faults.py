@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from crm_operator.api.v1alpha1 import GuardState, RolloutPhase
+from crm_operator.api.v1alpha1 import GuardState, RolloutPhase, Verb
 from crm_operator.domain.world import Neighbour
+from tests.unit.domain.builders import a_pause
 from tests.unit.domain.scenarios import QUICK, assert_reads_as_golden, running
 from tests.unit.domain.simulation import Simulation
 
@@ -136,9 +137,28 @@ def registry_comes_back() -> Simulation:
     return sim
 
 
+def queue_lost_before_the_bake() -> Simulation:
+    """Promoted by hand while paused. The pause ends, nobody knows whether there is work, and so no worker runs."""
+    sim = running(aloud=True)
+    sim.ship("v2")
+    sim.run(2)
+    sim.pauses = (a_pause(),)
+    sim.run(3)
+    sim.ask(Verb.PROMOTE, "full@1")
+    sim.lose_queue()
+    sim.run(2)
+    sim.pauses = ()
+    sim.run(40)
+    assert sim.phase is RolloutPhase.BAKING
+    sim.find_queue()
+    sim.run(20)
+    return sim
+
+
 SCENARIOS: list[Callable[[], Simulation]] = [
     outage_in_the_hold_and_in_the_bake,
     provider_outage_in_the_bake,
+    queue_lost_before_the_bake,
     edited_in_the_canary,
     edited_in_the_promotion,
     edited_in_the_bake,
