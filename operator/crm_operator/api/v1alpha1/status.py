@@ -268,7 +268,7 @@ class GuardStatus(ApiModel):
     threshold: Number | None = Field(default=None, description="The threshold that the value was compared with.")
     blame: Annotated[str, StringConstraints(max_length=16)] | None = Field(
         default=None,
-        description="Of Critical: revision, provider, or undecided while there are too few jobs to tell.",
+        description="Of Critical: revision, provider, or undecided while nobody can tell yet.",
     )
     samples: int | None = Field(default=None, description="Pods or readings that the value rests on.")
     since: Timestamp = Field(description="When the state last changed.")
