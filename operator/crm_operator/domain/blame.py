@@ -16,6 +16,7 @@ from typing import Literal
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Guard, GuardBaseline, GuardState, GuardStatus, Reduce
 from crm_operator.domain import baseline
+from crm_operator.domain.min_jobs import TOO_FEW_JOBS
 from crm_operator.domain.scraped import METRIC_MISSING
 from crm_operator.domain.world import Neighbour, Reading, Recent, Unknown
 
@@ -64,6 +65,8 @@ RECORDED_WITHIN = timedelta(seconds=1)
 
 #: A stable version that runs beside it and cannot be read has this long, in which a worker that hung is asked again.
 UNREAD_PATIENCE = timedelta(seconds=30)
+#: Why there is no value although it was read.
+_READ = frozenset({METRIC_MISSING, TOO_FEW_JOBS, "NoData", "WindowNotFilled"})
 
 #: A provider that was to blame stays so until stable has clearly less than the new version for a while: when an outage
 #: ends, the two versions' last errors leave the window at different moments.
@@ -147,7 +150,7 @@ def find(
             return Finding("provider", "since an outage of both")
         began = was.since if was is not None and blamed else now
         found = alone(guard, mine, neighbours, past, began=began, now=now)
-        missing = beside and isinstance(other, Unknown) and other.reason != METRIC_MISSING
+        missing = beside and isinstance(other, Unknown) and other.reason not in _READ
         if found.blame == "revision" and missing and now - began < UNREAD_PATIENCE:
             return Finding("undecided", "which is to be read before anybody is blamed")
         return found
