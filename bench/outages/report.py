@@ -26,6 +26,7 @@ only a rollback is the operator's fault. A worker that hung is asked every 30 s 
 _PROVIDER = f"""**Of the provider**: one outage of {OUTAGE:g} s, in which {FAILING:.0%} of all jobs fail, whatever the
 version. It meets releases that were shipped at random times before it. Another integration of the provider, without a
 release, fails too. Every other release has `onCritical.pause`; a person lifts its pause when the outage is over.
+"Stable" is a release that had not begun yet, or was over.
 """
 
 _PEERS = """Measured earlier, another set-up (the metrics of a healthy release fail with 500 or hang; interval 10 s):
