@@ -39,7 +39,7 @@ class Windows:
     """Seconds."""
 
     busy: float = 45.0
-    rest: float = 60.0  # bursts end, sizes go down, and the last live numbers are written
+    rest: float = 20.0  # without a write, longer than live numbers wait: then nothing is left to do
     quiet: float = 30.0
 
 
@@ -96,23 +96,38 @@ class _Fleet:
     async def measure(self, url: str, how: Run) -> Json:
         self._load.fill()
         populate = await self._populate(url)
-        _say(f"{len(self._load.queues)} integrations steady after {populate:.0f} s; busy for {self._windows.busy:g} s")
+        _say(f"{len(self._load.queues)} integrations steady after {populate:.0f} s")
         async with self._recorder.watching(self._kube, {"Deployment": self._deployments}):
             await wait_for_quiet(how.quiet_load, how.patience_seconds)
+            made = await self._rested()
+            _say(f"at rest after {made:.0f} s; busy for {self._windows.busy:g} s")
             busy = await self._busy()
             self._load.calm()
-            _say(f"quiet for {self._windows.rest + self._windows.quiet:g} s")
-            await asyncio.sleep(self._windows.rest)
+            calmed = await self._rested()
+            _say(f"at rest after {calmed:.0f} s; quiet for {self._windows.quiet:g} s")
             quiet = await window(self._process, self._cluster.audit_log, self._windows.quiet)
             _say("restart")
             restart = await self._restart()
         return {
             "integrations": len(self._load.queues),
             "populate_s": populate,
+            "rest_s": [made, calmed],
             "busy": busy,
             "quiet": quiet,
             "restart": restart,
         }
+
+    async def _rested(self) -> float:
+        """Seconds until the operator has written nothing for a while: what is left over is no part of what follows."""
+        began = time.monotonic()
+        while True:
+            offset = size(self._cluster.audit_log)
+            await asyncio.sleep(self._windows.rest)
+            written = [what for what in count_requests(tail(self._cluster.audit_log, offset)) if _is_write(what)]
+            if not written:
+                return round(time.monotonic() - began, 1)
+            if time.monotonic() - began > SETTLE_WITHIN:
+                raise TimeoutError(f"the operator still writes after {SETTLE_WITHIN:g} s: {written}")
 
     async def _populate(self, url: str) -> float:
         """Seconds until all are steady with one worker each."""
@@ -163,7 +178,7 @@ class _Fleet:
         await asyncio.to_thread(self._process.start)
         ready = time.time() - began
         lags = await self._lags([Burst(burst.number, burst.workers, began) for burst in bursts], within=RESTART_WITHIN)
-        await asyncio.sleep(self._windows.rest)  # what follows from it is part of the cost
+        await self._rested()  # what follows from it is part of the cost
         return {
             "ready_s": round(ready, 2),
             "changed": len(bursts),
@@ -203,6 +218,11 @@ class _Fleet:
 def series_name(count: int, burst_every: float) -> str:
     """Of the file of raw data, without its ending."""
     return f"{NAME}-{count}" if burst_every == BURST_EVERY else f"{NAME}-{count}-every-{burst_every:g}"
+
+
+def _is_write(what: str) -> bool:
+    """Of `count_requests`, a verb and what it was for."""
+    return what.partition(" ")[0] in ("patch", "create", "update", "delete")
 
 
 def _say(what: str) -> None:

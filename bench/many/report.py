@@ -17,7 +17,7 @@ holds jobs at all times, {RUNNING} of them fetched. In the busy window each queu
 average within the size of one worker, and gets a burst for two or three workers every {BURST_EVERY:.0f} s, or as the
 table says, which is gone {BURST_FOR:g} s later; in all at least {LEAST_BURSTS:g} bursts a second come. In the quiet
 one no queue changes, and the jobs in it only grow older. Then the operator is stopped, one queue in ten gets a burst,
-and it is started again.
+and it is started again. Before each window the operator had written nothing for 20 s.
 
 - **lag**: from the burst in Redis, by Redis's clock, to the receipt of the Deployment with the needed size by a watch.
 - **one PATCH**: how long the API server took for a write, on average; it shares the two cores with everything here.
