@@ -46,7 +46,7 @@ async def test_a_new_version_goes_through_its_steps_is_promoted_and_bakes(scene:
         scaling=FOUR,
         rollout={
             "steps": [{"weight": 25, "hold": "1s"}, {"weight": 75, "hold": "1s"}],
-            "bake": "1s",
+            "bake": "5s",  # longer than the canary's workers hand over, one by one
             "progressDeadline": "60s",
         },
     )
