@@ -198,10 +198,15 @@ class Scene:
         found = await self.get(f"/api/v1/namespaces/{self.namespace}/pods", labelSelector=selector)
         return [pod for pod in found["items"] if not has_ended(pod)]
 
-    async def events(self, reason: str) -> list[Json]:
+    async def told(self, reason: str) -> list[Json]:
+        """Events of this reason once there is one: they are posted a moment after what they tell of."""
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
-        items: list[Json] = (await self.get(path, fieldSelector=f"reason={reason}"))["items"]
-        return items
+
+        async def read() -> list[Json]:
+            items: list[Json] = (await self.get(path, fieldSelector=f"reason={reason}"))["items"]
+            return items
+
+        return await self.eventually(read, bool, within=20)
 
     def record_pods(self) -> Recorder:
         """Every change of the worker pods from now on."""

@@ -97,7 +97,7 @@ async def test_a_version_whose_jobs_fail_is_taken_back_once_and_stable_works_on(
     assert v3 in status["message"]
 
     assert len(decisions(status, "RolledBack")) == 1
-    (event,) = await scene.events("RolledBack")
+    (event,) = await scene.told("RolledBack")
     assert (event["type"], event["regarding"]["name"]) == ("Warning", NAME)
     described = await scene.kubectl("describe", "crmintegration", NAME)
     assert re.search(r"Warning +RolledBack .*crm_sync_errors_total", described)

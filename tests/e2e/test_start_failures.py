@@ -24,7 +24,7 @@ async def test_a_template_that_the_api_server_refuses_is_named_and_the_old_versi
     assert condition_of(status, "Stalled")["reason"] == "InvalidTemplate"
     assert re.search(r'spec\.workers\.template\.spec\.containers\[0\]\.imagePullPolicy.*"Sometimes"', status["message"])
     assert status["rollout"]["stableRevision"] == v1
-    assert len(await scene.events("TemplateRefused")) == 1
+    assert len(await scene.told("TemplateRefused")) == 1
     async with scene.load() as load:
         load.burst(10)
         await scene.drained()
