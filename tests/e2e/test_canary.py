@@ -106,7 +106,7 @@ async def test_a_version_whose_jobs_fail_is_taken_back_once_and_stable_works_on(
 
 @scenario()
 async def test_a_canary_whose_metrics_hang_is_neither_promoted_nor_taken_back(scene: Scene) -> None:
-    scene.spec["rollout"]["steps"] = [{"weight": 67, "hold": "8s"}]  # 2 of 3
+    scene.spec["rollout"]["steps"] = [{"weight": 67, "hold": "15s"}]  # 2 of 3
     await scene.deploy()
     async with scene.load(8):
         await scene.release("v2")
@@ -121,7 +121,7 @@ async def test_a_canary_whose_metrics_hang_is_neither_promoted_nor_taken_back(sc
         v2 = status["rollout"]["canaryRevision"]
         async with scene.record_integration() as told:
             began = await scene.stats()
-            later = await scene.observe(10)  # more than the hold
+            later = await scene.observe(17)  # more than the hold
             assert later.revisions[v2].writes > began.revisions[v2].writes + 5, "it worked on, unread"
             states = [seen.objects[NAME]["status"]["rollout"] for seen in told.history]
         assert {(state["phase"], state["step"]) for state in states} == {("Canary", 0)}
