@@ -1,13 +1,13 @@
 """`python -m bench judged`: what it costs to judge many releases at once."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.judged.measure import NAME, run
 from bench.judged.report import judged_table
-from bench.records import RESULTS, read
+from bench.options import OUT, ApiCluster, Out
+from bench.records import read
 from bench.stage import Run
 
 #: With `--smoke`.
@@ -17,11 +17,9 @@ SMOKE_COUNT = 2
 def judged(
     count: Annotated[int, typer.Option(min=1, help="Releases on trial at once.")] = 50,
     smoke: Annotated[bool, typer.Option("--smoke", help=f"{SMOKE_COUNT} for seconds, to see that it works.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the raw data.")] = RESULTS.parent / "out",
+    out: Out = OUT,
     seed: Annotated[int, typer.Option(help="Of the jobs and queues.")] = 1,
-    cluster: Annotated[
-        str | None, typer.Option(help="A running cluster of the api tier; default: one that is started and stopped.")
-    ] = None,
+    cluster: ApiCluster = None,
     patience: Annotated[float, typer.Option(help="Seconds to wait for a quiet machine.")] = 0,
 ) -> None:
     """Measure requests, CPU and memory while many releases are on trial, and print the table.

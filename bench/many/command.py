@@ -8,6 +8,7 @@ import typer
 from bench.many.load import BURST_EVERY
 from bench.many.measure import run, series_name
 from bench.many.report import many_table, series_in
+from bench.options import ApiCluster
 from bench.records import RESULTS
 from bench.stage import Run
 
@@ -24,9 +25,7 @@ def many(
     burst_every: Annotated[
         float, typer.Option(min=1, help="Seconds from one burst of a queue to its next, on average.")
     ] = BURST_EVERY,
-    cluster: Annotated[
-        str | None, typer.Option(help="A running cluster of the api tier; default: one that is started and stopped.")
-    ] = None,
+    cluster: ApiCluster = None,
     patience: Annotated[float, typer.Option(help="Seconds to wait for a quiet machine before each number.")] = 0,
 ) -> None:
     """Measure the operator with many integrations and print the tables.

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from bench.records import RESULTS, read
+from bench.options import OUT, Out
+from bench.records import read
 from bench.rollback.cells import MAIN, SHARES, Surge, cells, select
 from bench.rollback.external import Manifests
 from bench.rollback.measure import JOBS_PER_SECOND, MAIN_RUNS, RUNS, Setting, run
@@ -46,7 +47,7 @@ def rollback(
     ] = "deployment/worker",
     settle: Annotated[float, typer.Option(min=0, help="Seconds to give an external one before each cell.")] = 0,
     smoke: Annotated[bool, typer.Option("--smoke", help=f"One run of {SMOKE}, to see that it works.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the raw data.")] = RESULTS.parent / "out",
+    out: Out = OUT,
     seed: Annotated[int, typer.Option(help="Of the random moments.")] = 1,
     cluster: Annotated[
         str | None, typer.Option(help="A running cluster of the node tier; default: one that is started and stopped.")

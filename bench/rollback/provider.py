@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,28 +9,27 @@ import httpx
 
 from bench.records import REPOSITORY
 from bench.stage import free_port
+from dev.cluster.waiting import wait_until
 
 
 @contextmanager
 def hubspot(host: str) -> Iterator[str]:
-    """Its URL on `host`, a free port. Raises RuntimeError when it does not answer."""
+    """Its URL on `host`, a free port. Raises TimeoutError when it does not answer, RuntimeError when it ended."""
     port = free_port(host)
     command = [sys.executable, "-m", "demo.app.hubspot", "--host", host, "--port", str(port)]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
     url = f"http://{host}:{port}"
     try:
-        deadline = time.monotonic() + 20
-        while not _answers(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the fake HubSpot does not answer at {url}")
-            time.sleep(0.05)
+        wait_until(lambda: _answers(process, url), f"an answer of the fake HubSpot at {url}", within_seconds=20)
         yield url
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _answers(url: str) -> bool:
+def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
+    if process.poll() is not None:
+        raise RuntimeError(f"the fake HubSpot ended with code {process.returncode}")
     try:
         return httpx.get(f"{url}/_health", timeout=2, trust_env=False).is_success
     except httpx.TransportError:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bench.records import RESULTS, read
+from bench.options import OUT, ApiCluster, Out
+from bench.records import read
 from bench.scaling.replay import Setting, run
 from bench.scaling.report import replay_table
 from bench.scaling.scalers import Kind, labelled, parse, settings
@@ -24,11 +25,9 @@ def replay(
     loads: Annotated[list[str] | None, typer.Option("--load", help=f"Of {', '.join(TRACES)}; default: all.")] = None,
     label: Annotated[str | None, typer.Option(help="Name of the series; default: the scaler's.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="A load of seconds, to see that it works.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the raw data.")] = RESULTS.parent / "out",
+    out: Out = OUT,
     seed: Annotated[int, typer.Option(help="Of the arrivals.")] = 1,
-    cluster: Annotated[
-        str | None, typer.Option(help="A running cluster of the api tier; default: one that is started and stopped.")
-    ] = None,
+    cluster: ApiCluster = None,
     patience: Annotated[float, typer.Option(help="Seconds to wait for a quiet machine before each load.")] = 0,
     ready_after: Annotated[
         float | None,

@@ -1,6 +1,6 @@
 """The `crm_*` gauges of each integration, put together when `/metrics` is read.
 
-A series that is held costs about a kilobyte, and an integration has sixteen; what they are made of is a few numbers.
+An integration has seventeen series, each of which costs far more memory than the few numbers that they are made of.
 """
 
 from datetime import timedelta
