@@ -1,6 +1,7 @@
 """Ways back of a promoted version when somebody or something stands in the way, on a real API server."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,25 @@ async def baking(scene: Scene, name: str = "hubspot", **spec: Any) -> Json:
 async def replica_sets(scene: Scene, name: str) -> list[Json]:
     path = f"/apis/apps/v1/namespaces/{scene.namespace}/replicasets"
     return await scene.list(path, labelSelector=f"crm.agoralia.app/integration={name}")
+
+
+async def test_no_good_pod_is_asked_for_before_the_bad_ones_are_told(scene: Scene) -> None:
+    """The Deployment controller does one thing at a look; with any surge it would make new pods first."""
+    await baking(scene)
+    (bad,) = [item["metadata"]["name"] for item in await replica_sets(scene, "hubspot") if item["spec"]["replicas"]]
+    sizes: dict[str, int] = {}
+    path = f"/apis/apps/v1/namespaces/{scene.namespace}/replicasets"
+    # A watch tells of the ReplicaSets as they are, and then each change in its order.
+    async with scene.kube.stream("GET", path, params={"watch": "1", "timeoutSeconds": "30"}, timeout=35) as changes:
+        scene.dead_letter(1)
+        async for line in changes.aiter_lines():
+            item = json.loads(line)["object"]
+            sizes[item["metadata"]["name"]] = item["spec"]["replicas"]
+            if sizes.get(bad) == 0:
+                break
+    assert list(sizes.values()) == [0, 0]
+    await scene.until(rolled_back)
+    await scene.deployment_until(runs(1))
 
 
 async def test_the_previous_replicaset_is_not_needed(scene: Scene) -> None:

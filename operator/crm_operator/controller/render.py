@@ -26,6 +26,10 @@ from crm_operator.controller.kube import Object
 from crm_operator.domain.plan import CreatePause, Role
 from crm_operator.domain.world import Template
 
+#: Of the canary, and of a rollback. No old pod waits for a new one, nor for the Deployment controller, which with any
+#: surge makes new pods first, and ends old ones only when it looks again.
+_ALL_AT_ONCE = {"maxSurge": "0%", "maxUnavailable": "100%"}
+
 
 class TemplateError(ValueError):
     """The template cannot be used; the text names field, value and remedy."""
@@ -88,7 +92,7 @@ def deployment(integration: Object, *, role: Role, revision: str, template: Temp
             "selector": {"matchLabels": {LABEL_INTEGRATION: name, LABEL_ROLE: role}},
             "strategy": {
                 "type": "RollingUpdate",
-                "rollingUpdate": {"maxUnavailable": "100%" if all_at_once else 0, "maxSurge": "25%"},
+                "rollingUpdate": dict(_ALL_AT_ONCE) if all_at_once else {"maxSurge": "25%", "maxUnavailable": 0},
             },
             "template": _pod_template(template, ours),
         },
@@ -110,8 +114,7 @@ def sync_pause(integration: Object, pause: CreatePause) -> Object:
 
 def is_urgent(deployment: Object) -> bool:
     """Whether a stable Deployment carries the strategy of a rollback."""
-    rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate") or {}
-    return bool(rolling.get("maxUnavailable") == "100%")
+    return bool((deployment["spec"].get("strategy") or {}).get("rollingUpdate") == _ALL_AT_ONCE)
 
 
 def worker_container(template: Template) -> str:

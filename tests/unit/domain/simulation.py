@@ -182,7 +182,7 @@ class Simulation:
             new = [p for p in deployment.pods if p.revision == deployment.revision and not p.terminating]
             for pod in new[deployment.replicas :]:
                 pod.terminating = True
-            surge = max(1, deployment.replicas // 4)
+            surge = 0 if deployment.urgent else max(1, deployment.replicas // 4)
             room = deployment.replicas + (surge if old else 0) - len(old) - len(new)
             for _ in range(max(0, min(room, deployment.replicas - len(new)))):
                 self._serial += 1

@@ -71,6 +71,7 @@ def fails_now_and_then() -> Simulation:
         sim.run(2)
         sim.failing.add(bad)
         sim.run(2)
+    sim.run(1)
     return sim
 
 
