@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.cluster.kube import Json
-from tests.e2e.scene import Scene, condition_of, decisions, worker_of
+from tests.e2e.scene import Scene, condition_of, decisions, revision_of, worker_of
 from tests.e2e.together import scenario
 
 pytestmark = pytest.mark.e2e
@@ -94,3 +94,25 @@ async def test_a_version_whose_configuration_is_missing_is_taken_back_after_a_mi
 def _cannot_be_pulled(pod: Json) -> bool:
     states = [status["state"] for status in pod.get("status", {}).get("containerStatuses", [])]
     return any(state.get("waiting", {}).get("reason") in ("ErrImagePull", "ImagePullBackOff") for state in states)
+
+
+@scenario()
+async def test_a_worker_that_is_told_to_stop_while_it_starts_does_not_live_on(scene: Scene) -> None:
+    """As process 1 it would for all of its grace period, 30 s: no SIGTERM reaches that before it has a handler."""
+    scene.spec["scaling"] |= {"minReplicas": 2, "maxReplicas": 2}
+    v1 = await scene.deploy()
+    starting = scene.version("v2")
+    worker = worker_of(starting)
+    worker["command"], worker["args"] = ["python3", "-c", "import time; time.sleep(600)  # imports"], []
+    await scene.apply(starting)
+    async with scene.record_pods() as pods:
+        await pods.when(lambda now: any(_runs(pod) and revision_of(pod) != v1 for pod in now.values()), within=60)
+    await scene.annotate(abort="INC-7")
+    await scene.status_when(lambda status: bool(decisions(status, "RolledBack")), within=20)
+    async with scene.record_pods() as pods:
+        await pods.when(lambda now: all(revision_of(pod) == v1 for pod in now.values()), within=15)
+
+
+def _runs(pod: Json) -> bool:
+    containers = pod.get("status", {}).get("containerStatuses") or []
+    return any("running" in container["state"] for container in containers)
