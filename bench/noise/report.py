@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.figures import percentile, table, where
-from bench.noise.bake import BAKE, WORSE
+from bench.noise.bake import BAKE, WATCHED, WORSE
 from bench.noise.judge import JOBS_PER_SECOND, LIMIT, PODS, WINDOW
 from bench.records import Series, read
 
@@ -21,9 +21,11 @@ _BAKE_METHOD = f"""### In the bake
 
 `python -m bench noise --bake`: all {PODS} pods together make a share of the limit on average, for an hour at the old
 version and then for a bake of {BAKE / 60:g} minutes at a new one that is as good. No stable version is left to compare
-with. Each bake is judged twice: without and with what the operator remembers of that hour (`status.rollout.baseline`).
-A tenth as many releases are bad: they fail {WORSE:g} times as often as the old version, and are to be rolled back; the
-seconds count from the bake's beginning, and hold those that the limit itself takes.
+with. The guard is the runbook's, which warns at the first error. Each bake is judged twice: without and with what the
+operator remembers of that hour (`status.rollout.baseline`). *In time* is one that ended {WINDOW / 60:g} minutes, a
+window of the guard, after its time at most; each is watched for {WATCHED / 60:g} minutes. A tenth as many releases are
+bad: they fail {WORSE:g} times as often as the old version, and are to be rolled back, or held by the warning where they
+stay below the limit; the seconds count from the bake's beginning, and hold those that the limit itself takes.
 """
 
 
@@ -59,17 +61,25 @@ def noise_table(series: Series) -> str:
 
 def bake_table(series: Series) -> str:
     """One row for each share of the limit."""
-    head = ("of the limit", "healthy bakes", "times over the limit", "rolled back without", "with the baseline")
+    head = (
+        "of the limit",
+        "healthy bakes",
+        "times over the limit",
+        "rolled back without",
+        "with the baseline",
+        "ended in time",
+    )
     rows = [
         [
             f"{run['share']:.0%}",
-            *(str(run[name]) for name in ("bakes", "crossings", "rollbacks_without", "rollbacks")),
+            *(str(run[name]) for name in ("bakes", "crossings", "rollbacks_without", "rollbacks", "in_time")),
             f"{run['bad_rolled_back']} of {run['bad']}",
+            str(run["bad_ended"]),
             *(_seconds(run["bad_seconds"], percent) for percent in (50, 95)),
         ]
         for run in sorted(series.runs, key=lambda run: run["share"])
     ]
-    return table([*head, "bad ones rolled back", "after, p50", "p95"], rows)
+    return table([*head, "bad ones rolled back", "ended", "after, p50", "p95"], rows)
 
 
 def _seconds(values: list[float], percent: float) -> str:

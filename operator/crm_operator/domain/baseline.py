@@ -6,11 +6,13 @@ writes their sum into status when it begins and when it promotes, so that a rest
 
 Windows that were Critical are left out: what an outage did is not what is usual, and excuses nobody. So a baseline
 never exceeds the limit. Fed by the observer on every look, like `domain/load`.
+
+Other values than counted events have no sum; of them the highest of each window, or minute, is kept.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, GuardBaseline, Reduce, RolloutPhase
@@ -23,6 +25,8 @@ KEPT = timedelta(hours=1)
 LASTS = timedelta(hours=24)
 #: A pod may claim any number; beyond this one a float does not count on.
 _MOST = 2.0**53
+#: Of a value that is no count, the highest of so long is remembered, or of its guard's window.
+_EACH = timedelta(minutes=1)
 #: Counters of events.
 COUNTING = (Reduce.INCREASE, Reduce.RATE)
 #: Phases in which nothing but the trusted version works, or it works beside the one on trial.
@@ -31,10 +35,11 @@ _QUIET, _BESIDE = (RolloutPhase.STABLE,), (RolloutPhase.CANARY, RolloutPhase.ROL
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """One window of a guard, below its critical limit."""
+    """One window of a guard, not above its critical limit."""
 
-    ended: datetime
-    events: float
+    at: datetime  # its end; of a value that is no count, its beginning
+    value: float
+    events: float | None  # None: it is no count
     jobs: float | None
 
 
@@ -52,7 +57,7 @@ class BaselineMemory:
         trusted = None if rollout is None else rollout.stable_revision
         if trusted is None or trusted != self._revision:
             self._windows, self._revision = {}, trusted
-        guards = {guard.name: guard for guard, _ in guards_of(world.spec.guards) if _may_roll_back(guard)}
+        guards = {guard.name: guard for guard, _ in guards_of(world.spec.guards) if _is_asked_for(guard)}
         # What an edited guard has counted may be something else.
         same = [name for name, guard in guards.items() if self._guards.get(name) == guard]
         self._windows = {name: self._windows[name] for name in same if name in self._windows}
@@ -63,13 +68,19 @@ class BaselineMemory:
         return {name: _summed(guards[name], windows) for name, windows in self._windows.items()}
 
     def _take(self, world: World, guard: Guard, phase: RolloutPhase, trusted: str) -> None:
-        windows, window = self._windows.get(guard.name, deque()), guard.window or timedelta()
-        while windows and windows[0].ended <= world.now - max(KEPT, window):
+        windows, window = self._windows.get(guard.name, deque()), _length(guard)
+        while windows and windows[0].at <= world.now - max(KEPT, window):
             windows.popleft()
-        due = not windows or world.now >= windows[-1].ended + window
-        reading = _of_trusted(world.evidence.get(guard.name), phase, trusted) if due and not world.pauses else None
-        if reading is not None and window and reading.lower_bound is None and not _is_critical(guard, reading):
-            windows.append(_Window(world.now, events(guard, reading), jobs(reading)))
+        counts, due = guard.reduce in COUNTING, not windows or world.now >= windows[-1].at + window
+        asked = (due or not counts) and not world.pauses
+        reading = _of_trusted(world.evidence.get(guard.name), phase, trusted) if asked else None
+        if reading is not None and reading.lower_bound is None and not _is_critical(guard, reading):
+            count = events(guard, reading) if counts else None
+            seen = _Window(world.now, standing(reading), count, jobs(reading) if counts else None)
+            if due:
+                windows.append(seen)
+            elif seen.value > windows[-1].value:
+                windows[-1] = replace(windows[-1], value=seen.value)
         if windows:
             self._windows[guard.name] = windows
         else:
@@ -90,6 +101,11 @@ def of(guard: str, baseline: Iterable[GuardBaseline], now: datetime) -> GuardBas
     return next((item for item in baseline if item.guard == guard and now - item.time < LASTS), None)
 
 
+def standing(reading: Reading) -> float:
+    """The value, of a gauge what it had twice running, as a breach must."""
+    return reading.value if reading.previous is None else min(reading.value, reading.previous)
+
+
 def events(guard: Guard, reading: Reading) -> float:
     """What a guard that counts has counted in its window."""
     seconds: float = guard.window.total_seconds() if guard.reduce is Reduce.RATE and guard.window is not None else 1.0
@@ -101,8 +117,14 @@ def jobs(reading: Reading) -> float | None:
     return reading.recent[-1].base if reading.recent else None
 
 
-def _may_roll_back(guard: Guard) -> bool:
-    return guard.reduce in COUNTING and guard.critical is not None
+def _is_asked_for(guard: Guard) -> bool:
+    return guard.warning is not None or guard.reduce in COUNTING
+
+
+def _length(guard: Guard) -> timedelta:
+    """Of one window in memory."""
+    window: timedelta = guard.window or timedelta()
+    return window if guard.reduce in COUNTING else max(window, _EACH)
 
 
 def _of_trusted(evidence: Evidence | None, phase: RolloutPhase, trusted: str) -> Reading | None:
@@ -120,12 +142,14 @@ def _is_critical(guard: Guard, reading: Reading) -> bool:
 
 
 def _summed(guard: Guard, windows: Sequence[_Window]) -> GuardBaseline:
-    counted = [window.jobs for window in windows if window.jobs is not None]
-    seconds = (guard.window or timedelta()).total_seconds() * len(windows)
+    counted = [window.events for window in windows if window.events is not None]
+    done = [window.jobs for window in windows if window.jobs is not None]
+    highest = sorted((window.value for window in windows), reverse=True)
     return GuardBaseline(
         guard=guard.name,
-        events=round(min(_MOST, sum(window.events for window in windows))),
-        jobs=round(min(_MOST, sum(counted))) if len(counted) == len(windows) else None,
-        seconds=max(1, round(seconds)),
-        time=windows[-1].ended,
+        events=round(min(_MOST, sum(counted))) if counted else None,
+        jobs=round(min(_MOST, sum(done))) if len(done) == len(windows) else None,
+        level=f"{highest[1]:.6g}" if len(highest) > 1 else None,
+        seconds=max(1, round(_length(guard).total_seconds() * len(windows))),
+        time=windows[-1].at,
     )

@@ -83,11 +83,12 @@ class Past:
     did: GuardBaseline
     ran: timedelta  # for how long the version on trial has run, > 0: of its window, what it can have filled
 
-    def explains(self, guard: Guard, mine: Reading) -> bool:
+    def explains(self, guard: Guard, mine: Reading, *, chance: float = CHANCE) -> bool:
         """Whether a version that fails no oftener, by its jobs, could have so many errors in the window.
 
-        As beside a stable version: half as often is as well, and else it must not be chance. By time where jobs are
-        not counted on both sides. What is known of less than the window is no baseline: it would explain anything.
+        As beside a stable version: half as often is as well, and else it must not be rarer than `chance`. By time where
+        jobs are not counted on both sides. What is known of less than the window is no baseline: it would explain
+        anything.
         """
         if guard.reduce not in baseline.COUNTING or not self.did.events:
             return False
@@ -97,18 +98,16 @@ class Past:
         else:
             base = min(self.ran, guard.window or self.ran).total_seconds()
             past = float(self.did.seconds)
-        if past < base:
-            return False
-        if self.did.events * base >= SHARED_FAULT * errors * past:
-            return True
-        together = round(errors + self.did.events)
-        return together <= MANY and _at_most(self.did.events, together, past / (base + past)) >= CHANCE
+        return past >= base and as_often(errors, base, self.did.events, past, chance=chance)
 
     @property
     def shown(self) -> str:
-        """`what the version before had (94 in 180000 jobs, 1h)`"""
+        """`what the version before had (94 in 180000 jobs, 1h)`, `... (2.5 more than once in 1h)`"""
+        time = render(timedelta(seconds=self.did.seconds))
+        if self.did.events is None:
+            return f"what the version before had ({self.did.level} more than once in {time})"
         jobs = "" if self.did.jobs is None else f"{self.did.jobs} jobs, "
-        return f"what the version before had ({self.did.events} in {jobs}{render(timedelta(seconds=self.did.seconds))})"
+        return f"what the version before had ({self.did.events} in {jobs}{time})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +254,17 @@ def compare(guard: Guard, mine: Reading, other: Reading) -> Likeness:
     expected = SHARED_FAULT * b.base
     chance = _at_most(round(b.value), errors, expected / (a.base + expected))
     return Likeness.LESS if chance < SURE else Likeness.UNSETTLED
+
+
+def as_often(mine: float, base: float, other: float, other_base: float, *, chance: float) -> bool:
+    """Whether `mine` errors in `base` jobs (> 0) are no more than a version makes that had `other` in `other_base`.
+
+    Half as often is as well. Else so many must not be rarer than `chance`, did both fail alike.
+    """
+    if other * base >= SHARED_FAULT * mine * other_base:
+        return True
+    together = round(mine + other)
+    return together <= MANY and _at_most(round(other), together, other_base / (base + other_base)) >= chance
 
 
 def share_of(guard: Guard, mine: Reading, other: Reading) -> float:

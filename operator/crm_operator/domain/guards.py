@@ -21,7 +21,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
     Threshold,
 )
-from crm_operator.domain import baseline, breaches, breadth
+from crm_operator.domain import baseline, breaches, breadth, usual
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
@@ -47,12 +47,18 @@ class Verdict:
     blame: Blame | None = None  # of Critical only
     stable_clear: bool = False  # of Critical with the provider to blame: stable does clearly better by now
     by_chance: bool = False  # of Critical with nobody to blame: as good a version does this now and then
+    usual: bool = False  # of Warning: the stable version has as much
     message: str  # why, with numbers
     needs_news: bool = False  # time alone does not change it
 
     @property
     def name(self) -> str:
         return self.guard.name
+
+    @property
+    def objects(self) -> bool:
+        """Whether it speaks against the end of a step or of a bake."""
+        return self.state not in (GuardState.OK, GuardState.INACTIVE) and not self.usual
 
 
 def evaluate(world: World) -> tuple[Verdict, ...]:
@@ -131,7 +137,24 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     # better, it is the cure, and holding it would keep the trouble.
     if isinstance(other, Reading) and stable_fails and blame_of.compare(guard, other, mine) is Likeness.ALIKE:
         return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and as often on both")
-    return replace(_verdict(guard, mine, state, where=f"on the new version{beside}"), stable_value=good)
+    verdict = replace(_verdict(guard, mine, state, where=f"on the new version{beside}"), stable_value=good)
+    past = _past(world, guard, whole_window=False) if rollout.phase is not RolloutPhase.CANARY else None
+    return _maybe_usual(world, verdict, mine, other, past)
+
+
+def _maybe_usual(
+    world: World, verdict: Verdict, mine: Reading, other: Reading | Unknown | None, past: Past | None
+) -> Verdict:
+    """A Warning of the version on trial says whether the stable version has as much; beside it, or else before."""
+    if verdict.state is not GuardState.WARNING:
+        return verdict
+    if isinstance(other, Reading):
+        like = "stable has as well" if usual.beside(verdict.guard, mine, other, ran=_ran(world)) else None
+    else:
+        like = past.shown if past is not None and usual.before(verdict.guard, mine, past) else None
+    if like is None:
+        return verdict
+    return replace(verdict, usual=True, message=f"{verdict.message}, no more than {like}")
 
 
 def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: bool) -> Verdict:
@@ -145,7 +168,8 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: 
         return _unknown(guard, reading)
     state = _state(guard, reading)
     if state is not GuardState.CRITICAL:
-        return _verdict(guard, reading, state)
+        past = _past(world, guard, whole_window=True) if on_trial else None
+        return _maybe_usual(world, _verdict(guard, reading, state), reading, None, past)
     if not on_trial:
         was = _was(world, guard)
         if was is not None and was.answer is Answer.ROLLBACK and not evidence.by_revision:
@@ -177,9 +201,13 @@ def _past(world: World, guard: Guard, *, whole_window: bool) -> Past | None:
     did = None if rollout is None else baseline.of(guard.name, rollout.baseline, world.now)
     if rollout is None or did is None:
         return None
-    started = None if whole_window else rollout.start_time
-    ran = timedelta.max if started is None else max(world.now - started, _A_MOMENT)
-    return Past(did, ran)
+    return Past(did, timedelta.max if whole_window else _ran(world))
+
+
+def _ran(world: World) -> timedelta:
+    """How long the version on trial can have run."""
+    started = None if world.status.rollout is None else world.status.rollout.start_time
+    return timedelta.max if started is None else max(world.now - started, _A_MOMENT)
 
 
 def _of_those_who_work(world: World, evidence: Evidence) -> Reading | Unknown:

@@ -14,8 +14,6 @@ from crm_operator.domain.respond import how_to_lift
 from crm_operator.domain.rollout.objections import min_jobs
 from crm_operator.domain.world import JobsDone
 
-#: States of a guard that hold a rollout.
-OBJECTING = (GuardState.CRITICAL, GuardState.WARNING, GuardState.UNKNOWN)
 _BREACHED = (GuardState.CRITICAL, GuardState.WARNING)
 #: Characters of the status's sentence that what comes next leaves for what is.
 _ROOM = 700
@@ -145,7 +143,9 @@ def _baking(found: Findings) -> NextStep:
     objecting = _objecting(found)
     if objecting is not None and any(verdict.by_chance for verdict in found.verdicts):
         return NextStep(what=f"Stable after the bake, when guard {objecting} is OK{_or_back(found)}")
-    breached = next((verdict.name for verdict in found.verdicts if verdict.state in _BREACHED), None)
+    breached = next(
+        (verdict.name for verdict in found.verdicts if verdict.state in _BREACHED and verdict.objects), None
+    )
     if breached is not None:
         return NextStep(what=f"Stable {render(bake)} after guard {breached} is OK{_or_back(found)}")
     started = found.rollout.step_start_time
@@ -162,7 +162,7 @@ def _or_back(found: Findings) -> str:
 
 
 def _objecting(found: Findings) -> str | None:
-    return next((verdict.name for verdict in found.verdicts if verdict.state in OBJECTING), None)
+    return next((verdict.name for verdict in found.verdicts if verdict.objects), None)
 
 
 def _worst(found: Findings) -> Verdict | None:

@@ -29,6 +29,7 @@ from tests.unit.domain.builders import (
 
 WINDOW = timedelta(minutes=5)
 GUARD = a_guard(warning=None)
+GAUGE = {key: value for key, value in a_guard().to_wire().items() if key != "window"} | {"reduce": "Last"}
 RATE = a_guard(warning=None, reduce="Rate", critical={"above": 0.05})
 
 
@@ -73,16 +74,19 @@ def test_only_the_last_hour_is_kept() -> None:
         pytest.param(steady(reading(11)), id="what an outage did"),
         pytest.param(steady(reading(3), pauses=(a_pause(),)), id="while paused"),
         pytest.param(steady(reading(3), phase=RolloutPhase.BAKING), id="in the bake of another"),
-        pytest.param(
-            steady(reading(3), spec=a_spec(guards=[a_guard(reduce="Last", window=None).to_wire()])), id="of a gauge"
-        ),
-        pytest.param(
-            steady(reading(3), spec=a_spec(guards=[a_guard(critical=None).to_wire()])), id="of one that only warns"
-        ),
+        pytest.param(steady(reading(3), spec=a_spec(guards=[GAUGE | {"warning": None}])), id="of a gauge without one"),
     ],
 )
 def test_what_is_no_baseline(world: World) -> None:
     assert BaselineMemory().notice(world) == {}
+
+
+def test_of_a_gauge_the_highest_of_each_minute_is_kept_and_what_it_reached_twice() -> None:
+    memory, spec = BaselineMemory(), a_spec(guards=[GAUGE])
+    for second, value, previous in ((0, 2, 2), (30, 4, 3), (60, 7, 7), (90, 9, 1), (120, 5, 5), (150, 11, 11)):
+        found = memory.notice(steady(reading(value, previous=previous), after=second, spec=spec))["sync-errors"]
+    assert found.level == "5", "7 was reached once, 9 by a single sample, and 11 is Critical"
+    assert (found.events, found.jobs, found.seconds) == (None, None, 180)
 
 
 def test_beside_a_canary_only_the_stable_version_counts() -> None:

@@ -61,6 +61,25 @@ def chance_in_the_bake() -> Simulation:
     return sim
 
 
+def warns_as_before() -> Simulation:
+    """Two errors in each window, with either version: shown, and the release goes on. Nine are the release's own."""
+    sim = running(errors=2)
+    sim.errors[sim.ship("v2")] = 2
+    sim.run(40)
+    worse = sim.ship("v3")
+    sim.errors[worse] = 9
+    sim.run(15)
+    sim.errors[worse] = 2
+    while sim.phase is not RolloutPhase.BAKING:
+        sim.run(1)
+    sim.run(5)
+    sim.errors[worse] = 9
+    sim.run(15)
+    sim.errors[worse] = 2
+    sim.run(15)
+    return sim
+
+
 def fails_now_and_then() -> Simulation:
     """Two bad seconds hold the step and no more; three running, or eight in the rollout, would be enough."""
     guard = a_guard(warning=None, breaches={"consecutive": 3, "total": 8})
@@ -249,6 +268,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     bad_release,
     bad_in_the_bake,
     chance_in_the_bake,
+    warns_as_before,
     fails_now_and_then,
     metrics_outage,
     restart_in_the_canary,

@@ -179,11 +179,17 @@ class GoodRevision(ApiModel):
 
 
 class GuardBaseline(ApiModel):
-    """What the trusted version made one guard count while nothing was wrong; domain/baseline.py has the rule."""
+    """What the trusted version showed one guard while it was not Critical; domain/baseline.py has the rule."""
 
-    guard: Name = Field(description="Of a guard that counts events.")
-    events: int = Field(description="Events, e.g. errors, in windows of the guard that were not Critical.")
+    guard: Name = Field(description="The guard's name.")
+    events: int | None = Field(
+        default=None,
+        description="Events, e.g. errors, in windows of the guard that were not Critical; absent: it counts none.",
+    )
     jobs: int | None = Field(default=None, description="Jobs finished meanwhile; absent: nobody counts them.")
+    level: Number | None = Field(
+        default=None, description="The value that was reached in more than one of these windows, or minutes."
+    )
     seconds: int = Field(description="The length of these windows together.")
     time: Timestamp = Field(description="When the last of them ended.")
 

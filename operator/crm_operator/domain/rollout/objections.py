@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crm_operator.api.v1alpha1 import GuardState, MetricOrigin, RolloutStatus
+from crm_operator.api.v1alpha1 import MetricOrigin, RolloutStatus
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.world import JobsDone, Pod, Unknown, Workload, World
@@ -74,8 +74,7 @@ def _enough_jobs(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) 
 
 
 def _guards_agree(world: World, now: RolloutStatus, verdicts: Sequence[Verdict]) -> Objection | None:
-    quiet = (GuardState.OK, GuardState.INACTIVE)
-    objecting = next((verdict for verdict in verdicts if verdict.state not in quiet), None)
+    objecting = next((verdict for verdict in verdicts if verdict.objects), None)
     return None if objecting is None else Objection(says(objecting))
 
 

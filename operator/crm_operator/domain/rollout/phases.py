@@ -44,8 +44,8 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
         why = f"no worker of the new version runs, and the queue cannot be read: {world.queue.latest.why}"
         return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": why}))
     was = was.model_copy(update={"waiting_since": None, "failing_since": None})
-    bad = [v for v in verdicts if v.state in (GuardState.WARNING, GuardState.CRITICAL)]
-    worried = next((v for v in bad if not v.by_chance), None)
+    objecting = [v for v in verdicts if v.objects]
+    worried = next((v for v in objecting if v.state is not GuardState.UNKNOWN and not v.by_chance), None)
     if worried is not None:
         # The bake starts again once the guard is quiet, so its clock does not run now.
         return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": says(worried)}))
@@ -55,12 +55,12 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
     if world.now < ends:
         return Move(rollout=now.model_copy(update={"reason": f"baking until {ends:%H:%M:%S}"}), look_again=ends)
     # What chance explains is no reason to begin again: as often as it comes, the bake would hardly ever end.
-    waits_for = next((v for v in verdicts if v.by_chance or v.state is GuardState.UNKNOWN), None)
-    if waits_for is not None:
-        return Move(rollout=now.model_copy(update={"reason": says(waits_for)}))
+    if objecting:
+        return Move(rollout=now.model_copy(update={"reason": says(objecting[0])}))
     if (objection := unseen(world.stable, verdicts)) is not None:
         return Move(rollout=now.model_copy(update={"reason": objection.why}))
-    why = f"no guard objected for {render(world.spec.rollout.bake)}"
+    why = f"watched for {render(world.spec.rollout.bake)} (rollout.bake), and no guard objects"
+    why = "; ".join([why, *(says(verdict) for verdict in verdicts if verdict.usual)])
     return edges.settle(world, was, "Completed", why, stable=was.candidate_revision)
 
 
