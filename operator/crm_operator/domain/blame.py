@@ -47,6 +47,9 @@ CLEAN_JOBS = 10
 #: stable has errors too, a version that fails no oftener must have so many this rarely: docs/benchmarks.md, "Noise".
 CHANCE = 1e-6
 
+#: ... and for so many windows running it is none either: chance comes and goes.
+LASTING = 6
+
 #: A quantile of fewer observations is not compared.
 OBSERVATIONS = 20
 
@@ -165,8 +168,16 @@ def alone(
     """With no stable worker to compare with: the provider's other integrations tell, and what was before."""
     found = by_neighbours(guard, neighbours, began=began, now=now)
     if found.blame == "revision" and past is not None and past.explains(guard, mine):
+        if now >= chance_ends(guard, began):
+            return Finding("revision", f"for {render(now - began)}, longer than chance makes of {past.shown}")
         return Finding("undecided", f"no more than chance makes of {past.shown}", by_chance=True)
     return found
+
+
+def chance_ends(guard: Guard, began: datetime) -> datetime:
+    """When a breach that `began` then, and never paused, is more than chance; of a guard that counts."""
+    window: timedelta = guard.window or timedelta()
+    return began + LASTING * window
 
 
 def is_lost(other: Reading | Unknown | None, mine: Reading | Unknown, was: GuardStatus | None, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import AutomaticPauseState, Decision, GuardState, Mode, NextStep, RolloutPhase
 from crm_operator.domain import health
+from crm_operator.domain.blame import chance_ends
 from crm_operator.domain.guards import Verdict, evidence_of
 from crm_operator.domain.health import Findings
 from crm_operator.domain.respond import how_to_lift
@@ -141,8 +142,9 @@ def _promoting(found: Findings) -> NextStep:
 def _baking(found: Findings) -> NextStep:
     bake = found.world.spec.rollout.bake
     objecting = _objecting(found)
-    if objecting is not None and any(verdict.by_chance for verdict in found.verdicts):
-        return NextStep(what=f"Stable after the bake, when guard {objecting} is OK{_or_back(found)}")
+    chance = next((verdict for verdict in found.verdicts if verdict.by_chance), None)
+    if chance is not None:
+        return _by_chance(found, chance)
     breached = next(
         (verdict.name for verdict in found.verdicts if verdict.state in _BREACHED and verdict.objects), None
     )
@@ -155,6 +157,18 @@ def _baking(found: Findings) -> NextStep:
     # While a guard cannot be read the bake's time runs on.
     when = "when" if ends is None else "if by then"
     return NextStep(what=f"Stable, {when} guard {objecting} is OK{_or_back(found)}", time=ends)
+
+
+def _by_chance(found: Findings, verdict: Verdict) -> NextStep:
+    """Nobody is blamed, as the version before did this now and then: it ends when it clears, or has lasted too long."""
+    world, then = found.world, f"Stable after the bake, when guard {verdict.name} is no longer Critical"
+    abort = f"to go back now: kubectl crm abort {world.name} -n {world.namespace}"
+    if not world.spec.on_critical.rollback:
+        return NextStep(what=f"{then}; {abort}")
+    was = next((item for item in world.status.guards if item.name == verdict.name), None)
+    began = was.since if was is not None and was.state is GuardState.CRITICAL else world.now
+    ends = chance_ends(verdict.guard, began)
+    return NextStep(what=f"rolled back, unless guard {verdict.name} was clear before; {then}; {abort}", time=ends)
 
 
 def _or_back(found: Findings) -> str:

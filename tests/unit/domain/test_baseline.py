@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from crm_operator.api.v1alpha1 import GuardBaseline, GuardState, RolloutPhase
+from crm_operator.api.v1alpha1 import GuardBaseline, GuardState, GuardStatus, Phase, RolloutPhase
 from crm_operator.domain import baseline
 from crm_operator.domain.baseline import BaselineMemory
 from crm_operator.domain.blame import Past, find
+from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
+from crm_operator.domain.plan import EmitEvent
 from crm_operator.domain.rollout import advance
 from crm_operator.domain.world import Evidence, Reading, Recent, Unknown, World
 from tests.unit.domain.builders import (
@@ -190,6 +192,40 @@ def test_a_breach_in_the_bake_is_held_against_what_was_before(
     assert move.rollout.phase is phase
     if phase is RolloutPhase.BAKING:
         assert "what the version before had (96 in 36000 jobs, 1h)" in (move.rollout.reason or "")
+
+
+@pytest.mark.parametrize("overall", [False, True], ids=["of the version", "of all workers"])
+@pytest.mark.parametrize(("minutes", "phase"), [(29, RolloutPhase.BAKING), (30, RolloutPhase.ROLLING_BACK)])
+def test_what_lasts_for_six_windows_is_no_chance(minutes: int, phase: RolloutPhase, *, overall: bool) -> None:
+    world = baking(16, did(96), overall=overall)
+    since = NOW - timedelta(minutes=minutes)
+    was = GuardStatus(name="sync-errors", state=GuardState.CRITICAL, since=since, blame="undecided")
+    started = world.status.rollout
+    assert started is not None
+    rollout = started.model_copy(update={"start_time": NOW - timedelta(hours=1)})
+    world = replace(world, status=a_status(rollout, guards=[was]))
+    plan = decide(world)
+    assert plan.status.rollout is not None
+    assert plan.status.rollout.phase is phase
+    if phase is RolloutPhase.ROLLING_BACK:
+        assert "for 30m, longer than chance makes of what the version before had" in (plan.status.rollout.reason or "")
+
+
+def test_a_bake_that_waits_for_chance_is_loud_and_says_how_it_ends() -> None:
+    plan = decide(baking(16, did(96)))
+    status = plan.status
+    assert status.phase is Phase.DEGRADED
+    ready = next(condition for condition in status.conditions if condition.type == "Ready")
+    assert (ready.status, ready.reason) == ("False", "GuardCritical")
+    for said in (ready.message, status.message or "", *(d.why for d in status.decisions if d.what == "GuardCritical")):
+        assert "+16 > 10 in 5m" in said
+        assert "what the version before had (96 in 36000 jobs, 1h)" in said
+    (event,) = [a for a in plan.actions if isinstance(a, EmitEvent) and a.reason == "GuardCritical"]
+    assert event.type == "Warning"
+    assert status.next is not None
+    assert status.next.time == NOW + timedelta(minutes=30)
+    assert "rolled back, unless guard sync-errors was clear before" in status.next.what
+    assert "kubectl crm abort hubspot -n crm" in status.next.what
 
 
 def test_what_chance_explains_lets_the_bake_wait_and_not_begin_again() -> None:
