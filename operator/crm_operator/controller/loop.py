@@ -11,6 +11,7 @@ from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
 from crm_operator.controller.apply import Applier
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import CRMINTEGRATIONS, Conflict, Kube, NotFound, Object, Refused
+from crm_operator.controller.live_turns import LiveTurns
 from crm_operator.controller.observe import Observer
 from crm_operator.controller.pace import Pace
 from crm_operator.controller.pauses import PauseReconciler
@@ -67,6 +68,7 @@ class Reconciler:
         self._refused: dict[Key, Unknown] = {}
         self._first_looks: dict[Key, datetime] = {}
         self._pace = Pace()
+        self._live_turns = LiveTurns()
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Look at one integration; the time after which to look again.
@@ -128,11 +130,17 @@ class Reconciler:
 
     async def _apply(self, key: Key, integration: Object, world: World, plan: Plan) -> timedelta | None:
         """None when the plan is carried out; else it can wait, and has to for so long."""
+        if not plan.only_tells:
+            self._live_turns.forget(key)
         if not plan.can_wait:
             await self._applier.apply(integration, world, plan)
             return None
-        wait = self._pace.wait(key, world.now)
+        wait = self._live_turns.wait(key, world.now, of=len(self._uids)) if plan.only_tells else None
         if wait is None:
+            wait = self._pace.wait(key, world.now)
+        if wait is None:
+            if plan.only_tells:
+                self._live_turns.took(key)
             began = self._clock()
             with self._pace.writing(key):
                 await self._applier.apply(integration, world, plan)
@@ -175,6 +183,7 @@ class Reconciler:
         self._refused.pop(key, None)
         self._first_looks.pop(key, None)
         self._pace.forget(key)
+        self._live_turns.forget(key)
         self._telemetry.integrations.forget(key)
         for pause in self._pauses.concerned(key):
             self._enqueue_pause(pause)

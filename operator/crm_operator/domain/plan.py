@@ -128,6 +128,11 @@ class Plan:
         """There is something to do, and none of it is urgent."""
         return bool(self.actions) and all(self._waits(action) for action in self.actions)
 
+    @property
+    def only_tells(self) -> bool:
+        """There is something to do, and it is no more than to write live numbers."""
+        return bool(self.actions) and all(isinstance(a, WriteStatus) and a.can_wait for a in self.actions)
+
     def _waits(self, action: Action) -> bool:
         if isinstance(action, WriteStatus | ApplyTemplate) and action.can_wait:
             return True
