@@ -94,7 +94,8 @@ class _Releases:
                 f"judged-{number}",
                 workers={"template": worker_template(f"localhost/worker:{version}"), "concurrency": 2},
                 queue={"url": self._url, "names": [f"judged_{number}"]},
-                scaling={"minReplicas": WORKERS, "maxReplicas": WORKERS},
+                # The load lets jobs wait for a minute or so, and a queue that is late is a verdict, not a number.
+                scaling={"minReplicas": WORKERS, "maxReplicas": WORKERS, "drainTarget": "10m"},
                 rollout={"steps": [{"weight": WEIGHT, "hold": "10h"}]},
                 metrics={"pods": {"port": self._port}},
             )

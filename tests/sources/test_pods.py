@@ -415,3 +415,23 @@ async def test_a_sample_ages() -> None:
         unknown = hub.evidence(KEY, a_guard()).overall
     assert isinstance(unknown, Unknown)
     assert unknown.reason == "Stale"
+
+
+async def test_what_always_moves_is_told_within_a_second_and_what_a_guard_reads_at_once() -> None:
+    pod, errors = FakePod("127.0.0.2"), 0
+
+    async def busy(request: web.BaseRequest) -> web.StreamResponse:
+        pod.says(**{ERRORS: errors, "jobs": pod.requests})
+        return web.Response(text=pod.text)
+
+    pod.handler = busy
+    async with served(pod) as yard:
+        metrics, background = frozenset({ERRORS, "jobs"}), frozenset({"jobs"})
+        yard.hub.watch(KEY, dataclasses.replace(yard.source(interval=0.02), metrics=metrics, background=background))
+        await yard.when(a_guard(), lambda r: isinstance(r, Reading))
+        told, asked = len(yard.changes.keys), pod.requests
+        await yard.changes.until(lambda: len(yard.changes.keys), is_so=lambda count: count > told)
+        assert pod.requests - asked > 5, "not after each of fifty changes a second"
+        errors = 5
+        reading = await yard.when(a_guard(), lambda r: isinstance(r, Reading) and r.value > 0)
+    assert reading.value == 5

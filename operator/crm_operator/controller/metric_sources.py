@@ -26,8 +26,9 @@ from crm_operator.controller.kube import PODS
 from crm_operator.controller.render import TemplateError, worker_container
 from crm_operator.controller.scrape_pace import ScrapePace
 from crm_operator.controller.secrets import Secrets
+from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC
 from crm_operator.domain.default_guards import guards_of, lacks_metric, readings_of
-from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW
+from crm_operator.domain.fleet import JOB_TIME_METRICS, JOB_TIME_WINDOW, JOBS_METRIC
 from crm_operator.domain.key import Key
 from crm_operator.domain.min_jobs import with_enough_jobs
 from crm_operator.domain.rate_limit import HITS_METRIC, PACE
@@ -76,9 +77,7 @@ class MetricSources:
         counting = [guard for guard in wanted if guard.metric.from_ is MetricOrigin.PODS or guard.min_jobs]
         self._hubs.pods.watch(
             key,
-            self._pod_source(
-                key, spec, status, by_origin[MetricOrigin.PODS], window=_window(counting), closely=closely
-            ),
+            self._pod_source(key, spec, status, by_origin[MetricOrigin.PODS], counting=counting, closely=closely),
         )
         self._hubs.backends.watch(key, await self._backend_source(key, spec, by_origin[MetricOrigin.BACKEND]))
         self._hubs.prometheus.watch(
@@ -147,7 +146,7 @@ class MetricSources:
         status: CrmIntegrationStatus,
         guards: Sequence[Guard],
         *,
-        window: timedelta,
+        counting: Sequence[Guard],
         closely: bool,
     ) -> PodSource | None:
         pods, rollout = spec.metrics.pods, status.rollout
@@ -170,10 +169,11 @@ class MetricSources:
             path=pods.path,
             interval=interval,
             metrics=names,
-            window=max(window, JOB_TIME_WINDOW),
+            window=max(_window(counting), JOB_TIME_WINDOW),
             targets=targets,
             levels=_levels(guards),
             by_workspace=frozenset(metric_names(guard)[0] for guard in guards if guard.min_workspaces),
+            background=frozenset() if closely else _background(guards, counting=counting),
         )
 
     async def _backend_source(
@@ -286,6 +286,12 @@ def _names(guards: Sequence[Guard]) -> frozenset[str]:
 
 def _levels(guards: Sequence[Guard]) -> frozenset[str]:
     return frozenset(metric_names(guard)[0] for guard in guards if needs_levels(guard))
+
+
+def _background(guards: Sequence[Guard], *, counting: Sequence[Guard]) -> frozenset[str]:
+    """What only scaling, a step's end and the sight of idle workers rest on; `counting` are guards that count jobs."""
+    jobs = frozenset() if any(guard.min_jobs for guard in counting) else frozenset({JOBS_METRIC})
+    return (jobs | {IN_PROGRESS_METRIC, *JOB_TIME_METRICS}) - _names(guards)
 
 
 def _window(guards: Sequence[Guard]) -> timedelta:

@@ -4,6 +4,7 @@ Who calls bounds the time, with `asyncio.timeout` around the whole exchange.
 """
 
 import ssl
+from collections.abc import AsyncIterator
 
 import httpx
 
@@ -15,20 +16,20 @@ HEADERS = {
 }
 
 
-def new_client(*, keepalive: int, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
-    """Keeps up to `keepalive` idle connections for a minute; uses nothing of the process's environment."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=keepalive, keepalive_expiry=60)
+def new_client(*, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
+    """For one host: keeps an idle connection for a minute; uses nothing of the process's environment."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=1, keepalive_expiry=60)
     return httpx.AsyncClient(
         trust_env=False, follow_redirects=False, limits=limits, timeout=None, cookies=None, http2=False, verify=verify
     )
 
 
-async def read_body(response: httpx.Response, *, max_bytes: int) -> bytes | Unknown:
-    """The body of a streamed response, or why it is not taken. Raises what httpx raises when the connection fails."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+async def read_body(parts: AsyncIterator[bytes], *, encoding: str | None, max_bytes: int) -> bytes | Unknown:
+    """The raw body of an answer with that Content-Encoding, or why it is not taken. Raises what `parts` raises."""
+    if encoding not in (None, "identity"):
         return Unknown("the answer is compressed although that was not asked for", "EncodingRefused")
     body = bytearray()
-    async for part in response.aiter_raw():
+    async for part in parts:
         body += part
         if len(body) > max_bytes:
             return Unknown(f"the answer is larger than {max_bytes} bytes", "TooLarge")

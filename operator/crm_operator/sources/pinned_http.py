@@ -58,7 +58,7 @@ class PinnedClient:
         self._timeout = timeout_seconds
         self._max_bytes = max_bytes
         # Without TLS there is nothing to verify, and loading the authorities takes 20 ms of everybody's time.
-        self._client = new_client(keepalive=1, verify=host.tls and _trust(host.ca))
+        self._client = new_client(verify=host.tls and _trust(host.ca))
         self._ip: str | None = None
         self.served = False  # the last exchange went well
 
@@ -94,7 +94,9 @@ class PinnedClient:
         )
         response = await self._client.send(request, auth=self._auth, stream=True)
         try:
-            body = await read_body(response, max_bytes=self._max_bytes)
+            body = await read_body(
+                response.aiter_raw(), encoding=response.headers.get("Content-Encoding"), max_bytes=self._max_bytes
+            )
         finally:
             await response.aclose()
         return Answer(response.status_code, response.headers, body)

@@ -32,6 +32,15 @@ def test_every_field_is_in_the_reference(path: str, node: dict[str, Any]) -> Non
         assert re.search(rf"[`.]{re.escape(name)}(\[\])?[`. ]", REFERENCE), f"{path} is not explained"
 
 
+def test_nothing_is_explained_twice() -> None:
+    """Two rows of one field say different things sooner or later."""
+    fields, _, _ = REFERENCE.partition("### Annotations")
+    sections = [re.findall(r"^\| (`[^|]*`) \|", part, re.MULTILINE) for part in fields.split("\n### ")]
+    assert sum(map(len, sections)) > 80
+    for named in sections:
+        assert sorted(set(named)) == sorted(named)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_every_refusal_is_in_the_reference(rule: dict[str, str]) -> None:
     message = rule.get("message", "")

@@ -13,8 +13,7 @@ from crm_operator.domain.busy_pods import InProgress
 from crm_operator.domain.key import Key
 from crm_operator.domain.min_jobs import JobsWithin
 from crm_operator.domain.world import STARTING, Evidence, JobsDone, JobTime, Unknown
-from crm_operator.sources.bounded_http import new_client
-from crm_operator.sources.pods.scrape import Scraper
+from crm_operator.sources.pods.scrape import Scraper, new_session
 from crm_operator.sources.pods.source import PodSource
 from crm_operator.sources.pods.watched import WatchedPods
 
@@ -92,8 +91,8 @@ class PodHub:
     async def run(self) -> None:
         """Scrape until cancelled."""
         running = asyncio.Semaphore(self._concurrency)
-        async with new_client(keepalive=self._concurrency) as client, asyncio.TaskGroup() as tasks:
-            scraper = Scraper(client, timeout_seconds=self._timeout.total_seconds(), max_bytes=self._max_bytes)
+        async with new_session() as session, asyncio.TaskGroup() as tasks:
+            scraper = Scraper(session, timeout_seconds=self._timeout.total_seconds(), max_bytes=self._max_bytes)
             while True:
                 watched = await self._arrived.get()
                 share = max(1, self._concurrency // 4)

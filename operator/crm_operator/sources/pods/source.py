@@ -31,3 +31,5 @@ class PodSource:
     targets: tuple[PodTarget, ...]
     levels: frozenset[str] = frozenset()  # of `metrics`, gauges that guards reduce over a window
     by_workspace: frozenset[str] = frozenset()  # of `metrics`, counters whose workspaces guards ask for
+    #: Names whose changes may wait for a second, when nothing else is new.
+    background: frozenset[str] = frozenset()

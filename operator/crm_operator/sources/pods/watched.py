@@ -11,8 +11,9 @@ from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC, BusyPods, InProgre
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.key import Key
 from crm_operator.domain.min_jobs import JobsWithin
-from crm_operator.domain.scraped import Sample, Scrape
+from crm_operator.domain.scraped import Scrape
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Unknown
+from crm_operator.sources.pods.news import LastAnswers, News
 from crm_operator.sources.pods.scrape import Scraper
 from crm_operator.sources.pods.source import PodSource, PodTarget
 
@@ -25,9 +26,8 @@ _STALE_INTERVALS, _STALE_LEAST = 3, timedelta(seconds=3)
 _ROUND_WAIT = 0.5
 #: A pod that hangs is asked at least this often, in seconds.
 _LONGEST_REST = 30.0
-
-#: What the newest scrape of a pod said; equal ones are no news.
-_Said = tuple[str, Unknown | tuple[tuple[str, Sample | Unknown], ...]]
+#: Seconds between looks for what can wait.
+_LATER = 1.0
 
 
 class _Rest(NamedTuple):
@@ -50,12 +50,13 @@ class WatchedPods:
         self._fleet = PodFleet(keep=source.window, stale_after=_stale_after(source), levels=source.levels)
         self._fleet.targets(_targets(source), clock())
         self._busy = BusyPods()
-        self._said: dict[str, _Said] = {}
+        self._answers = LastAnswers()
         self._uids = {target.uid for target in source.targets}
         self._resting: dict[str, _Rest] = {}
-        self._asking: dict[str, asyncio.Task[bool]] = {}  # by uid, those that have not answered yet
-        self._changed: set[str] = set()  # uids whose newest scrape was another than the one before
+        self._asking: dict[str, asyncio.Task[News]] = {}  # by uid, those that have not answered yet
         self._rounds = 0
+        self._untold = False  # something that can wait is new
+        self._told_at = -_LATER  # by the loop's clock
         self._moved = False
         self._health: Unknown | None = None
         self._ended = False
@@ -73,8 +74,7 @@ class WatchedPods:
         self._fleet.targets(_targets(source), self._clock())
         known, self._uids = self._uids, {target.uid for target in source.targets}
         self._busy.keep(self._uids)
-        self._said = {uid: said for uid, said in self._said.items() if uid in self._uids}
-        self._changed &= self._uids
+        self._answers.keep(self._uids)
         self._resting = {uid: rest for uid, rest in self._resting.items() if uid in self._uids}
         if source.interval < before.interval or self._uids - known or _is_asked_oftener(source, before):
             self._wake.set()
@@ -142,7 +142,7 @@ class WatchedPods:
         source = self._source
         names = source.metrics | {JOBS_METRIC, IN_PROGRESS_METRIC}
 
-        async def ask(target: PodTarget) -> bool:
+        async def ask(target: PodTarget) -> News:
             async with own, running:
                 found = await scraper.scrape(
                     ip=target.ip,
@@ -153,18 +153,18 @@ class WatchedPods:
                     by_workspace=source.by_workspace,
                 )
             self._rest(target.uid, found, timeout_seconds=scraper.timeout_seconds)
-            is_new = self._take(target, found)
+            news = self._take(target, found)
             del self._asking[target.uid]
-            if over and is_new:
-                self._on_change(self.key)
-            return is_new
+            if over:
+                self._tell(news)
+            return news
 
         over = False
-        round_: set[asyncio.Task[bool]] = set()
+        round_: set[asyncio.Task[News]] = set()
         now = asyncio.get_running_loop().time()
         self._rounds += 1
         for target in source.targets:
-            if target.uid in self._said and self._rounds % target.every:
+            if target.uid in self._answers and self._rounds % target.every:
                 continue
             rest = self._resting.get(target.uid)
             if target.uid in self._asking or (rest is not None and rest.until > now):
@@ -175,26 +175,28 @@ class WatchedPods:
         over = True
         if source.interval == self._source.interval:
             self._fleet.stale_after = _stale_after(source)
-        is_new, moves = any(task.result() for task in answered), self._fleet.moves(self._clock())
-        health = self.health()
-        if is_new or moves or self._moved or health != self._health:
-            self._say(health)
-            self._on_change(self.key)
+        news = max((task.result() for task in answered), default=News.NONE)
+        moves, health = self._fleet.moves(self._clock()), self.health()
+        self._say(health)
+        self._tell(News.NOW if moves or self._moved or health != self._health else news)
         self._moved, self._health = moves, health
 
-    def _take(self, target: PodTarget, found: Scrape | Unknown) -> bool:
-        """Remember what a pod said; whether that is news."""
+    def _tell(self, news: News) -> None:
+        """Have somebody look, now or with what is new within the next second."""
+        now = asyncio.get_running_loop().time()
+        self._untold = self._untold or news is News.LATER
+        if news is News.NOW or (self._untold and now - self._told_at >= _LATER):
+            self._untold, self._told_at = False, now
+            self._on_change(self.key)
+
+    def _take(self, target: PodTarget, found: Scrape | Unknown) -> News:
+        """Remember what a pod said."""
         if target.uid not in self._uids:
-            return False
+            return News.NONE
         now = self._clock()
         self._fleet.record(target.uid, found, now)
         self._busy.record(target.uid, target.revision, found, now)
-        said: _Said = (target.revision, found if isinstance(found, Unknown) else tuple(sorted(found.items())))
-        was_changed, changed = target.uid in self._changed, said != self._said.get(target.uid)
-        self._said[target.uid] = said
-        (self._changed.add if changed else self._changed.discard)(target.uid)
-        # A guard of a gauge needs two readings above its limit, so the scrape after a change is news too.
-        return changed or was_changed
+        return self._answers.take(target.uid, target.revision, found, background=self._source.background)
 
     def _rest(self, uid: str, found: Scrape | Unknown, *, timeout_seconds: float) -> None:
         """A pod that hangs is asked less often, or a few of them would make every round last as long as they hang."""
