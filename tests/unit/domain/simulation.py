@@ -100,6 +100,7 @@ class Simulation:
         self.most_connections = 1000  # workers beyond these make connections fail
         self.denied = False  # a policy lets no template of the stable Deployment be changed
         self.blind = False  # the workers' metrics cannot be read
+        self.silent: set[str] = set()  # ... of these revisions
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
         self.neighbours: tuple[Neighbour, ...] = ()  # that fail as well
         self.pauses: tuple[Pause, ...] = ()  # of users
@@ -310,8 +311,8 @@ class Simulation:
         for deployment in self.deployments.values():
             for pod in deployment.pods:
                 counts[pod.revision] = counts.get(pod.revision, 0) + pod.ready
+        why = Unknown("crm_sync_errors_total: connection refused", "ConnectionRefused")
         if self.blind:
-            why = Unknown("crm_sync_errors_total: connection refused", "ConnectionRefused")
             return Evidence(by_revision=dict.fromkeys(counts, why), overall=why)
         window = timedelta(minutes=5)
         values = {
@@ -319,7 +320,9 @@ class Simulation:
             for revision, n in counts.items()
         }
         sides: dict[str, Reading | Unknown] = {
-            revision: Reading(
+            revision: why
+            if revision in self.silent
+            else Reading(
                 value=values[revision],
                 samples=n,
                 at=self.now,
@@ -335,8 +338,11 @@ class Simulation:
         }
         if not sides:
             return Evidence(overall=Unknown("there is no pod to read", "NoPods"))
-        total = sum(values[revision] for revision in sides)
-        return Evidence(by_revision=sides, overall=Reading(value=total, samples=len(sides), at=self.now))
+        read = sides.keys() - self.silent
+        if not read:
+            return Evidence(by_revision=sides, overall=why)
+        total = sum(values[revision] for revision in read)
+        return Evidence(by_revision=sides, overall=Reading(value=total, samples=len(read), at=self.now))
 
     def _connections(self) -> Evidence:
         """Failures stay in the guard's window of ten minutes."""
