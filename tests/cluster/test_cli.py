@@ -62,6 +62,7 @@ async def test_status_and_explain(scene: Scene, crm: Crm) -> None:
     explained = await crm("explain", "hubspot")
     assert explained.code == 0
     assert "  why        guard dead-letters is Critical: dead 3 > 2" in explained.out
+    assert "guard dead-letters: 3 on 1 sample(s), limit 2, blame provider" in explained.out
     assert "  next       somebody looks at guard dead-letters; Healthy when it is clear" in explained.out
     plain = json.loads((await crm("status", "hubspot", "-o", "json")).out)
     assert plain["status"]["guards"][0]["value"] == "3"

@@ -9,6 +9,7 @@ Object = dict[str, Any]
 #: Of `explain`.
 DECISIONS = 5
 _LABEL = 11  # characters
+_INDENT = 2  # of what belongs to the decision above it
 
 
 def table(items: Sequence[Object]) -> list[str]:
@@ -100,7 +101,7 @@ def _guards(status: Object, now: datetime) -> Iterator[str]:
     if not guards:
         yield _line("guards", "none")
         return
-    rows = [("GUARD", "STATE", "VALUE", "STABLE", "LIMIT", "BLAME", "FOR", "")]
+    rows = [("GUARD", "STATE", "VALUE", "STABLE", "LIMIT", "WINDOW", "SAMPLES", "BLAME", "FOR", "")]
     rows += [
         (
             guard["name"],
@@ -108,6 +109,8 @@ def _guards(status: Object, now: datetime) -> Iterator[str]:
             _text(guard.get("value")),
             _text(guard.get("stableValue")),
             _text(guard.get("threshold")),
+            _text(guard.get("window")),
+            _text(guard.get("samples")),
             _text(guard.get("blame")),
             _age(guard.get("since"), now),
             guard.get("message") or "",
@@ -125,7 +128,35 @@ def _decisions(status: Object, now: datetime) -> Iterator[str]:
     for decision in reversed(decisions):
         moved = f" ({decision.get('from') or 'none'} -> {decision['to']})" if decision.get("to") else ""
         lines.append(f"{_age(decision.get('time'), now)} ago  {decision['what']}: {decision['why']}{moved}")
+        lines += [f"{'':<{_INDENT}}{line}" for line in (_evidence(decision), _then(decision)) if line]
     yield from _block("decided", lines)
+
+
+def _evidence(decision: Object) -> str:
+    """`guard sync-errors: 15 on 1 sample in 5m, limit 10, stable 0, blame revision`"""
+    evidence = decision.get("evidence")
+    if not evidence:
+        return ""
+    parts = [
+        _text(evidence.get("value"))
+        + (f" on {evidence['samples']} sample(s)" if "samples" in evidence else "")
+        + (f" in {evidence['window']}" if "window" in evidence else ""),
+        *(
+            f"{word} {evidence[field]}"
+            for word, field in (("limit", "threshold"), ("stable", "stableValue"), ("blame", "blame"))
+            if field in evidence
+        ),
+    ]
+    return f"guard {evidence['guard']}: {', '.join(parts)}"
+
+
+def _then(decision: Object) -> str:
+    """What was to come next. A mere change of size leads to what was to come anyway."""
+    then = decision.get("next")
+    if not then or decision["what"] == "Scaled":
+        return ""
+    at = f" at {then['time'][11:19]} UTC" if "time" in then else ""
+    return f"then{at}: {then['what']}"
 
 
 def _next(item: Object, now: datetime) -> Iterator[str]:

@@ -334,16 +334,19 @@ def look_for_blame(verdicts: Sequence[Verdict], now: datetime) -> datetime | Non
 
 def evidence_of(verdict: Verdict) -> DecisionEvidence:
     """What a decision that follows from a verdict rests on."""
-    window = verdict.guard.window
     return DecisionEvidence(
         guard=verdict.name,
         value=_recorded(verdict.value),
         stable_value=_recorded(verdict.stable_value),
         threshold=_recorded(verdict.threshold),
-        window=None if window is None else render(window),
+        window=_window(verdict.guard),
         samples=verdict.samples,
         blame=verdict.blame,
     )
+
+
+def _window(guard: Guard) -> str | None:
+    return None if guard.window is None else render(guard.window)
 
 
 def _recorded(value: float | None) -> str | None:
@@ -363,6 +366,7 @@ def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, An
                 value=_recorded(verdict.value),
                 stable_value=_recorded(verdict.stable_value),
                 threshold=_recorded(verdict.threshold),
+                window=_window(verdict.guard),
                 blame=verdict.blame,
                 samples=verdict.samples,
                 since=was.since if was is not None and was.state == verdict.state else world.now,

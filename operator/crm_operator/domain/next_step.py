@@ -111,12 +111,15 @@ def _canary(found: Findings) -> NextStep:
             what=f"rolled back, unless its workers are Ready before (rollout.progressDeadline {render(deadline)})",
             time=rollout.waiting_since + deadline,
         )
+    started = rollout.step_start_time
+    ends = world.now if started is None or not steps else started + steps[step].hold
     objecting = _objecting(found)
+    if objecting is not None and ends > world.now:
+        return NextStep(what=f"{then}, if by then guard {objecting} is OK{_or_back(found)}", time=ends)
     if objecting is not None:
         return NextStep(what=f"{then} when guard {objecting} is OK{_or_back(found)}")
-    if rollout.step_start_time is None or not steps:
+    if started is None or not steps:
         return NextStep(what=then)
-    ends = rollout.step_start_time + steps[step].hold
     done = world.jobs_done.get(rollout.candidate_revision or "")
     jobs = min_jobs(world)
     if ends <= world.now and isinstance(done, JobsDone) and done.count < jobs:

@@ -33,10 +33,19 @@ CANARY = an_object(
             "value": "3",
             "stableValue": "0",
             "threshold": "0",
+            "window": "5m",
+            "samples": 2,
             "since": "2026-11-24T02:58:00.000Z",
             "message": "crm_sync_errors_total +3 > 0 in 5m on the new version, +0 on stable",
         },
-        {"name": "queue-size", "state": "OK", "value": "120", "threshold": "200", "since": "2026-11-22T03:00:00Z"},
+        {
+            "name": "queue-size",
+            "state": "OK",
+            "value": "120",
+            "threshold": "200",
+            "samples": 1,
+            "since": "2026-11-22T03:00:00Z",
+        },
     ],
     decisions=[
         {"time": "2026-11-24T02:57:00.000Z", "what": "Completed", "why": "the new version runs in all workers"},
@@ -47,8 +56,25 @@ CANARY = an_object(
             "from": "51d2",
             "to": "7c9f",
         },
+        {
+            "time": "2026-11-24T02:59:52.000Z",
+            "what": "GuardWarning",
+            "why": "sync-errors: crm_sync_errors_total +3 > 0 in 5m on the new version, +0 on stable",
+            "evidence": {
+                "guard": "sync-errors",
+                "value": "3",
+                "stableValue": "0",
+                "threshold": "0",
+                "window": "5m",
+                "samples": 2,
+            },
+            "next": {
+                "what": "step 2 of 2 at 50 %, if by then guard sync-errors is OK",
+                "time": "2026-11-24T03:00:40.000Z",
+            },
+        },
     ],
-    next={"what": "step 2 of 2 at 50 %, if no guard objects", "time": "2026-11-24T03:00:40.000Z"},
+    next={"what": "step 2 of 2 at 50 %, if by then guard sync-errors is OK", "time": "2026-11-24T03:00:40.000Z"},
     conditions=[{"type": "Ready", "status": "True"}],
 )
 
@@ -62,13 +88,17 @@ hubspot  Progressing  (provider hubspot)
   workers    10 Ready of 10 asked for (8 stable, 2 canary)
   queue      120 waiting, the oldest for 7 s, 16 running, 3 delayed, 0 dead
   rollout    Canary, step 1 at 20 %, stable 51d2, new 7c9f
-  guards     GUARD        STATE    VALUE  STABLE  LIMIT  BLAME  FOR
-             sync-errors  Warning  3      0       0      -      2m   crm_sync_errors_total +3 > 0 in 5m on the new \
-version, +0 on stable
-             queue-size   OK       120    -       200    -      2d
-  decided    20s ago  RolloutStarted: new template (51d2 -> 7c9f)
+  guards     GUARD        STATE    VALUE  STABLE  LIMIT  WINDOW  SAMPLES  BLAME  FOR
+             sync-errors  Warning  3      0       0      5m      2        -      2m   crm_sync_errors_total +3 > 0 in \
+5m on the new version, +0 on stable
+             queue-size   OK       120    -       200    -       1        -      2d
+  decided    8s ago  GuardWarning: sync-errors: \
+crm_sync_errors_total +3 > 0 in 5m on the new version, +0 on stable
+               guard sync-errors: 3 on 2 sample(s) in 5m, limit 0, stable 0
+               then at 03:00:40 UTC: step 2 of 2 at 50 %, if by then guard sync-errors is OK
+             20s ago  RolloutStarted: new template (51d2 -> 7c9f)
              3m ago  Completed: the new version runs in all workers
-  next       03:00:40 UTC, in 40s: step 2 of 2 at 50 %, if no guard objects"""
+  next       03:00:40 UTC, in 40s: step 2 of 2 at 50 %, if by then guard sync-errors is OK"""
     )
 
 

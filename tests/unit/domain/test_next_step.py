@@ -72,14 +72,20 @@ OWN = AutomaticPauseStatus(
         pytest.param(canary(1), "all workers get the new version, if no guard objects", 40, id="the last step"),
         pytest.param(
             canary(evidence=UNREAD),
-            "step 2 of 2 at 50 % when guard sync-errors is OK; rolled back if it blames the release",
-            None,
+            "step 2 of 2 at 50 %, if by then guard sync-errors is OK; rolled back if it blames the release",
+            40,
             id="a guard holds the step",
         ),
         pytest.param(
-            canary(evidence=UNREAD, spec=a_spec(onCritical={"rollback": False})),
-            "step 2 of 2 at 50 % when guard sync-errors is OK",
+            canary(evidence=UNREAD, began=MINUTE),
+            "step 2 of 2 at 50 % when guard sync-errors is OK; rolled back if it blames the release",
             None,
+            id="a guard holds the step, whose time is over",
+        ),
+        pytest.param(
+            canary(evidence=UNREAD, spec=a_spec(onCritical={"rollback": False})),
+            "step 2 of 2 at 50 %, if by then guard sync-errors is OK",
+            40,
             id="a guard that may only hold",
         ),
         pytest.param(
@@ -203,7 +209,15 @@ def test_a_rollback_carries_its_evidence_and_what_follows() -> None:
     assert told["GuardCritical"].evidence == rolled_back.evidence
     (event,) = [a for a in plan.actions if isinstance(a, EmitEvent) and a.reason == "RolledBack"]
     assert "+11 > 10 in 5m on the new version, +0 on stable" in event.message
+    assert "[guard sync-errors, 10 samples, the revision is to blame]" in event.message
     assert "; next: RolledBack when no worker of" in event.message
+
+
+def test_an_event_says_once_what_its_words_say_already() -> None:
+    plan = decide(canary(evidence={"sync-errors": evidence(new=11, good=0)}))
+    (event,) = [a for a in plan.actions if isinstance(a, EmitEvent) and a.reason == "GuardCritical"]
+    assert event.message.count("sync-errors") == event.message.count("the revision is to blame") == 1
+    assert "[10 samples]" in event.message
 
 
 def test_a_decision_that_rests_on_no_guard_has_no_evidence() -> None:

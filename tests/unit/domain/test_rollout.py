@@ -228,6 +228,7 @@ def test_a_pause_in_each_phase_stops_the_clocks_and_they_start_again_after_it(ph
     assert (paused.rollout.phase, paused.decisions) == (phase, ())
     clocks = (paused.rollout.step_start_time, paused.rollout.waiting_since, paused.rollout.failing_since)
     assert clocks == (None, None, None)
+    assert paused.rollout.reason == "paused; holds, bakes and deadlines begin again after it"
     later = NOW + timedelta(hours=1)
     resumed = moved(a_world(now=later, status=a_status(paused.rollout), evidence=quiet, **workers)).rollout
     assert resumed.phase is phase

@@ -272,6 +272,9 @@ class GuardStatus(ApiModel):
         default=None, description="The same of the stable version, while another one is on trial and both are read."
     )
     threshold: Number | None = Field(default=None, description="The threshold that the value was compared with.")
+    window: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None, description="The time that the value is of; absent: it is the newest one."
+    )
     blame: Annotated[str, StringConstraints(max_length=16)] | None = Field(
         default=None,
         description="Of Critical: revision, provider, or undecided while nobody can tell yet.",

@@ -19,6 +19,8 @@ from crm_operator.domain.rollout.verbs import Answer, Asked
 from crm_operator.domain.world import World
 
 _CLOCKS = ("step_start_time", "waiting_since", "failing_since")
+#: Not what it waited for before: a hold "until 03:00:40" is over at no such time.
+_PAUSED = "paused; holds, bakes and deadlines begin again after it"
 _ON_TRIAL = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING)
 
 
@@ -152,7 +154,7 @@ def _by_itself(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) ->
             if world.template is not None:
                 return Move(rollout=was)
             if seen.paused(world):
-                return Move(rollout=was.model_copy(update=dict.fromkeys(_CLOCKS)))
+                return Move(rollout=was.model_copy(update={**dict.fromkeys(_CLOCKS), "reason": _PAUSED}))
             if was.phase is RolloutPhase.CANARY:
                 return phases.canary(world, was, verdicts)
             if was.phase is RolloutPhase.PROMOTING:
