@@ -137,6 +137,15 @@ def test_a_cell_of_the_response_table(situation: str, verdict: str, pause: bool)
         assert "sync-errors" in plan.status.message or "crm_sync_errors_total" in plan.status.message
 
 
+@pytest.mark.parametrize("verdict", [verdict for verdict in VERDICTS if verdict != "critical, revision"])
+def test_a_promotion_goes_on_to_its_bake_whatever_blames_no_release(verdict: str) -> None:
+    """All workers have the new version. Half of each would not be better, and the bake holds where it must."""
+    world = a_situation("promoting", verdict, pause=False)
+    plan = decide(replace(world, stable=a_workload(10, revision=NEW)))
+    assert plan.status.rollout is not None
+    assert plan.status.rollout.phase is RolloutPhase.BAKING
+
+
 #: Guards that ask for more than one bad value, and where they stand in the table when they get no more.
 ASKING_FOR_MORE: dict[str, tuple[dict[str, Any], str]] = {
     "a short run": ({"breaches": {"consecutive": 2}}, "unknown"),
