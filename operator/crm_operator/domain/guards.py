@@ -124,6 +124,9 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
         case None:
             beside = ", no stable worker beside it"
     good = other.value if isinstance(other, Reading) else None
+    if other is None and rollout.phase is RolloutPhase.CANARY:
+        # Not yet, after a time without work: the canary is up, takes the first job, and meets an outage with it.
+        other = Unknown("no stable worker runs", NO_PODS)
     if state is GuardState.CRITICAL:
         past = _past(world, guard, whole_window=False)
         in_canary = rollout.phase is RolloutPhase.CANARY

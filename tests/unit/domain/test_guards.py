@@ -22,6 +22,7 @@ from tests.unit.domain.builders import (
     a_rollout,
     a_spec,
     a_status,
+    a_workload,
     a_world,
     evidence,
     read,
@@ -307,4 +308,26 @@ def test_stable_workers_that_have_stopped_telling(phase: RolloutPhase, waited: f
     sides = Evidence(by_revision={NEW: read(12), GOOD: old}, overall=read(12))
     guard = GuardStatus(name="sync-errors", state=GuardState.CRITICAL, blame="undecided", since=NOW - waited * SECOND)
     world = a_world(status=a_status(a_rollout(phase), guards=[guard]), evidence={"sync-errors": sides})
+    assert judged(world).blame == blame
+
+
+@pytest.mark.parametrize(
+    ("waited", "good", "blame"),
+    [
+        pytest.param(0, None, "undecided", id="none is up yet"),
+        pytest.param(29.9, None, "undecided", id="it takes its time"),
+        pytest.param(30, None, "revision", id="nobody comes"),
+        pytest.param(5, 12, "provider", id="one comes up and fails as well"),
+        pytest.param(5, 0, "revision", id="one comes up and does not"),
+    ],
+)
+def test_a_canary_that_takes_the_first_job_alone(waited: float, good: float | None, blame: str) -> None:
+    """After a time without work no stable worker is up when the first job comes, and fails."""
+    was = GuardStatus(name="sync-errors", state=GuardState.CRITICAL, blame="undecided", since=NOW - waited * SECOND)
+    guards = [was] if waited else []
+    world = a_canary_world(
+        status=a_status(a_rollout(RolloutPhase.CANARY), guards=guards),
+        stable=a_workload(0),
+        evidence={"sync-errors": evidence(new=12, good=good)},
+    )
     assert judged(world).blame == blame
