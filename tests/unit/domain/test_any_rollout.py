@@ -250,6 +250,8 @@ class AnyRollout(RuleBasedStateMachine):
             before = sim.writes
             self.run(1)
             quiet = quiet + 1 if sim.writes == before else 0
+        if sim.stable in self.unseen:
+            return  # it may not start, and then it cannot be gone back to
         assert sim.phase in (RolloutPhase.STABLE, RolloutPhase.ROLLED_BACK), self._said("it does not settle")
         assert sim.operate().actions == (), self._said("it goes on writing")
         working = sim.working(sim.stable)

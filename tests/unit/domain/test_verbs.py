@@ -204,6 +204,28 @@ def test_a_promotion_is_not_for_a_version_that_arrives_with_it(parts: dict[str, 
     assert [answer.result for answer in move.verbs] == [VerbResult.IGNORED]
 
 
+@pytest.mark.parametrize("phase", [STABLE, CANARY, BAKING, ROLLED_BACK])
+def test_a_retry_is_not_for_a_version_that_arrives_with_it(phase: RolloutPhase) -> None:
+    """It would be tried a second time as soon as it fails."""
+    move = moved(in_phase(phase, verbs=RETRY, target="cccccccccccccccc"))
+    assert (move.rollout.phase, move.rollout.candidate_revision) == (CANARY, "cccccccccccccccc")
+    assert [(answer.name, answer.result) for answer in move.verbs] == [(Verb.RETRY, VerbResult.IGNORED)]
+
+
+def test_a_retry_is_for_an_image_that_waits_and_arrives_with_it() -> None:
+    world = in_phase(STABLE, verbs=RETRY, target="cccccccccccccccc", image="worker:2", image_failed_in="zoho")
+    move = moved(world)
+    assert (what(move), move.verbs, move.look_again) == (["RolloutHeld"], (), NOW)
+    assert moved(dataclasses.replace(world, status=decide(world).status)).rollout.phase is CANARY
+
+
+def test_a_retry_from_before_a_rollback_does_not_undo_it() -> None:
+    world = in_phase(CANARY, verbs=RETRY, evidence={"sync-errors": evidence(new=11, good=0)})
+    move = moved(world)
+    assert move.rollout.phase is ROLLING_BACK
+    assert [(answer.name, answer.result) for answer in move.verbs] == [(Verb.RETRY, VerbResult.IGNORED)]
+
+
 def test_an_abort_is_for_a_version_that_arrives_with_it_too() -> None:
     world = in_phase(CANARY, verbs=ABORT, target="cccccccccccccccc")
     move = moved(world)

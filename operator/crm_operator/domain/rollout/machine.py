@@ -11,7 +11,7 @@ the template of Deployment NAME.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crm_operator.api.v1alpha1 import GuardState, Mode, RolloutPhase, RolloutStatus
+from crm_operator.api.v1alpha1 import GuardState, Mode, RolloutPhase, RolloutStatus, Verb
 from crm_operator.domain.guards import Verdict
 from crm_operator.domain.rollout import history, phases, seen, verbs
 from crm_operator.domain.rollout.edges import Move, roll_back, settle, start, steps_hash
@@ -52,12 +52,12 @@ def unmoved(world: World) -> RolloutStatus:
 
 def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict], asked: Sequence[Asked]) -> Move:
     if (move := _on_target(world, was)) is not None:
-        return _with_answers(world, move, asked, _while_replaced(world, was, asked))
+        return _with_answers(world, move, asked, _while_replaced(world, was, move, asked))
     # Nothing that anybody asks for comes before damage, but another template.
     if (move := _damaged(world, was, verdicts)) is not None:
-        return _with_answers(world, move, asked, [])
+        return _with_answers(world, move, asked, _while_damaged(world, was, asked))
     if (move := _on_steps(world, was)) is not None:
-        return _with_answers(world, move, asked, _while_replaced(world, was, asked))
+        return _with_answers(world, move, asked, _while_replaced(world, was, move, asked))
     answers: list[tuple[Asked, Answer]] = []
     for ask in asked:
         if (answer := verbs.answer(world, was, ask)) is None:
@@ -80,10 +80,16 @@ def _with_answers(world: World, move: Move, asked: Sequence[Asked], answers: Seq
     )
 
 
-def _while_replaced(world: World, was: RolloutStatus, asked: Sequence[Asked]) -> list[tuple[Asked, Answer]]:
+def _while_replaced(world: World, was: RolloutStatus, move: Move, asked: Sequence[Asked]) -> list[tuple[Asked, Answer]]:
     """What can be answered although what it was meant for has just been replaced."""
-    first = world.status.rollout is None
-    answers = ((ask, verbs.answer(world, was, ask) if first else verbs.too_late(ask)) for ask in asked)
+    first, begins = world.status.rollout is None, move.rollout.phase in _ON_TRIAL
+    answers = ((ask, verbs.answer(world, was, ask) if first else verbs.too_late(ask, begins=begins)) for ask in asked)
+    return [(ask, answer) for ask, answer in answers if answer is not None]
+
+
+def _while_damaged(world: World, was: RolloutStatus, asked: Sequence[Asked]) -> list[tuple[Asked, Answer]]:
+    """A retry that was asked for before this rollback is not for it: the version would fail a second time."""
+    answers = ((ask, verbs.answer(world, was, ask)) for ask in asked if ask.verb is Verb.RETRY)
     return [(ask, answer) for ask, answer in answers if answer is not None]
 
 

@@ -76,10 +76,15 @@ def answer(world: World, was: RolloutStatus, ask: Asked) -> Answer | None:
             return _retry(world, was, ask) if ask.verb is Verb.RETRY else _promote(world, was, ask)
 
 
-def too_late(ask: Asked) -> Answer | None:
-    """The rollout that it was meant for has just been replaced. None: it is as good for the new one."""
-    if _fault(ask) is not None or ask.verb is not Verb.PROMOTE:
+def too_late(ask: Asked, *, begins: bool) -> Answer | None:
+    """The rollout that it was meant for has just been replaced. None: it is as good for the new one.
+
+    `begins`: another version is on trial from now on. It is not to be tried again should it fail at once.
+    """
+    if _fault(ask) is not None or ask.verb is Verb.ABORT:
         return None
+    if ask.verb is Verb.RETRY:
+        return Answer(VerbResult.IGNORED, "another version begins at the same time") if begins else None
     return Answer(
         VerbResult.IGNORED, "the template or the steps changed at the same time; set it again to promote what runs now"
     )
