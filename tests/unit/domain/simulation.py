@@ -172,7 +172,8 @@ class Simulation:
 
     def restart(self) -> None:
         """The operator starts anew, without what it had in memory."""
-        self._load, self._work, self._baseline = LoadMemory(), WorkMemory(), BaselineMemory()
+        self._load, self._work = LoadMemory(), WorkMemory()
+        self._baseline, self._breaches = BaselineMemory(), BreachMemory()
         self._log("operator restarts")
 
     def control(self) -> None:
