@@ -147,16 +147,18 @@ def find(
     to run now, so that what cannot be read of them is missing, and not over.
     """
     blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
+    began = was.since if was is not None and blamed else now
     if not isinstance(other, Reading):
         if blamed == "provider":
             return Finding("provider", "since an outage of both")
-        began = was.since if was is not None and blamed else now
         found = alone(guard, mine, neighbours, past, began=began, now=now)
         missing = beside and isinstance(other, Unknown) and other.reason not in _READ
         if found.blame == "revision" and missing and now - began < UNREAD_PATIENCE:
             return Finding("undecided", "which is to be read before anybody is blamed")
         return found
     found = _compared(guard, mine, other, was, now)
+    if found.blame == "undecided" and other.is_last and not beside:
+        return alone(guard, mine, neighbours, past, began=began, now=now)  # they cannot tell any more
     if found.blame == "revision" and _by_chance(guard, mine, other):
         return Finding("undecided", "no more than chance makes of what stable has as well", by_chance=True)
     return found

@@ -24,6 +24,8 @@ JOB_TIME_METRICS = (
 )
 #: Over this time, and from this many jobs on, the mean is told.
 JOB_TIME_WINDOW, JOB_TIME_LEAST = timedelta(minutes=5), 20
+#: The reason that a pod gives where nobody listens.
+REFUSED = "ConnectionRefused"
 #: No job may take longer, by Dramatiq's own time limit; beyond it a pod talks nonsense.
 _LONGEST_JOB = timedelta(hours=1)
 
@@ -94,7 +96,8 @@ class PodFleet:
             reading = group.reduce(guard)
             if isinstance(reading, Reading):
                 compared = len(sides) > 1
-                reading = replace(reading, recent=group.recent(guard, jobs=JOBS_METRIC, window_only=not compared))
+                recent = group.recent(guard, jobs=JOBS_METRIC, window_only=not compared)
+                reading = replace(reading, recent=recent, is_last=_have_ended(pods))
             by_revision[side] = reading
         return Evidence(by_revision=by_revision, overall=self._group(list(self.pods.values()), now).reduce(guard))
 
@@ -185,6 +188,11 @@ class PodFleet:
         living = {pod.revision for pod in self.pods.values()}
         for revision in [revision for revision in self._jobs_of_gone if revision not in living]:
             del self._jobs_of_gone[revision]
+
+
+def _have_ended(pods: Iterable[PodMemory]) -> bool:
+    """A worker stops serving its metrics when it is told to stop, before its pod is gone."""
+    return all(pod.fault is not None and pod.fault.reason == REFUSED for pod in pods if pod.is_there)
 
 
 def _jobs_of(pod: PodMemory) -> JobsDone:

@@ -159,6 +159,8 @@ class Reading:
     oldest: datetime | None = None
     #: Where the guard asks for it (breaches). None: not counted yet.
     over: Over | None = None
+    #: Of pods: all that are there refuse connections since, as a worker does that ends. Nothing follows.
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

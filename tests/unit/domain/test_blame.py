@@ -27,6 +27,11 @@ def did(errors: float, jobs: float | None, *, before: tuple[float, float] = (0, 
     return Reading(whole.value, samples=samples, at=NOW, recent=(Recent(SHORT, errors, jobs), whole))
 
 
+def last(reading: Reading) -> Reading:
+    """Of workers that end."""
+    return replace(reading, is_last=True)
+
+
 @pytest.mark.parametrize(
     ("mine", "other", "likeness"),
     [
@@ -165,6 +170,25 @@ def test_a_stable_version_that_is_there_and_cannot_be_read_is_waited_for(
     other: Reading | Unknown | None, before: GuardStatus | None, blame: str
 ) -> None:
     assert find(GUARD, did(10, 10), other, before, NOW, beside=True).blame == blame
+
+
+@pytest.mark.parametrize(
+    ("other", "beside", "blame"),
+    [
+        pytest.param(did(0, 40), False, "undecided", id="still tells: it is read again"),
+        pytest.param(last(did(0, 40)), False, "revision", id="has told for the last time, and was well"),
+        pytest.param(last(did(0, 2)), False, "revision", id="and had hardly any jobs"),
+        pytest.param(last(did(10, 10)), False, "provider", id="and failed as well"),
+        pytest.param(last(did(0, 40)), True, "undecided", id="and is to run beside a canary: it may come back"),
+    ],
+)
+def test_nobody_waits_for_a_stable_version_that_ends(other: Reading, beside: bool, blame: str) -> None:
+    assert find(GUARD, did(10, 10), other, None, NOW, beside=beside).blame == blame
+
+
+def test_the_others_of_a_provider_are_asked_when_a_stable_version_ends() -> None:
+    fails = nearby(GuardState.CRITICAL)
+    assert find(GUARD, did(10, 10), last(did(0, 40)), None, NOW, (fails,)).blame == "provider"
 
 
 counts = st.integers(0, 400)

@@ -233,6 +233,26 @@ def test_one_failed_scrape_does_not_undo_the_last_and_many_do() -> None:
     assert "connection refused" in found.why
 
 
+def test_a_version_whose_pods_all_refuse_has_told_for_the_last_time() -> None:
+    fleet = Fleet(a1=-5, a2=-5, b1=-5)
+    for pod in ("a1", "a2", "b1"):
+        fleet.says(1, pod, 7)
+    fleet.fails(2, "a1")
+    assert not is_last(fleet.side(2, "a")), "one may still say something"
+    fleet.fails(2, "a2", Unknown("no answer within 2s", "Timeout"))
+    assert not is_last(fleet.side(2, "a")), "one that hangs may go on"
+    fleet.fails(3, "a2")
+    assert is_last(fleet.side(3, "a"))
+    assert not is_last(fleet.side(3, "b"))
+    fleet.says(4, "a2", 8)
+    assert not is_last(fleet.side(4, "a"))
+
+
+def is_last(found: Reading | Unknown) -> bool:
+    assert isinstance(found, Reading), found
+    return found.is_last
+
+
 def test_a_sample_without_successor_is_stale() -> None:
     fleet = Fleet(a1=-5)
     fleet.says(1, "a1", 7)

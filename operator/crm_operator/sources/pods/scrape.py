@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import aiohttp
 
+from crm_operator.domain.fleet import REFUSED
 from crm_operator.domain.scraped import Scrape
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.bounded_http import HEADERS, read_body
@@ -84,7 +85,7 @@ class Scraper:
 
 def _failure_of(error: Exception) -> Unknown:
     if fault_in(error) is NetworkFault.REFUSED:
-        return Unknown("connection refused", "ConnectionRefused")
+        return Unknown("connection refused", REFUSED)
     if isinstance(error, aiohttp.ClientError) and not isinstance(error, aiohttp.ClientConnectorError):
         return Unknown("the connection was cut, or the answer is not HTTP", "ProtocolError")
     return Unknown("the pod cannot be reached", "Unreachable")
