@@ -6,6 +6,8 @@ LABEL = "crm-tests/pod"
 NEVER_READY = {LABEL: "never-ready"}
 CRASHING = {LABEL: "crashing"}
 MISCONFIGURED = {LABEL: "misconfigured"}
+SLOW = {LABEL: "slow"}
+SLOW_SECONDS = 4  # until it is Ready
 
 _STAGE = """
 apiVersion: kwok.x-k8s.io/v1alpha1
@@ -65,6 +67,7 @@ _NEVER_READY, _CRASHING, _MISCONFIGURED = (f"crm-tests-{what}" for what in ("nev
 _DOCUMENTS = "\n---\n".join(
     [
         starting_pod(_NEVER_READY, label=LABEL, value="never-ready", ready=False),
+        starting_pod("crm-tests-slow", label=LABEL, value="slow", ready=True, delay_ms=SLOW_SECONDS * 1000),
         starting_pod(
             _CRASHING,
             label=LABEL,

@@ -38,12 +38,14 @@ _ORDER = (
     "required",
     "properties",
     "items",
+    "x-kubernetes-int-or-string",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-validations",
 )
 _RULES = "x-kubernetes-validations"
+_INT_OR_STRING = "x-kubernetes-int-or-string"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,8 @@ def _node(node: dict[str, Any], defs: dict[str, Any], path: str) -> dict[str, An
     if branches := node.get("anyOf"):
         # Optional[X]. Absent means unset; null has no meaning of its own.
         others = [branch for branch in branches if branch != {"type": "null"}]
+        if [branch.get("type") for branch in others] == ["integer", "string"]:
+            others = [_int_or_string(*others)]
         if len(others) != 1:
             raise ValueError(f"{path}: a union of {len(others)} types; use one type, or optional fields and CEL")
         return _node(_merge(others[0], {k: v for k, v in node.items() if k != "anyOf"}), defs, path)
@@ -174,6 +178,18 @@ def _node(node: dict[str, Any], defs: dict[str, Any], path: str) -> dict[str, An
     if unknown := result.keys() - set(_ORDER):
         raise ValueError(f"{path}: no translation for {', '.join(sorted(unknown))}")
     return {key: _number(result[key]) for key in _ORDER if key in result}
+
+
+def _int_or_string(number: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """The one union that the dialect has a word for. A bound is for what it fits; a rule must be told what it is for.
+
+    Raises ValueError for rules on the number, which nothing needs yet.
+    """
+    if _RULES in number:
+        raise ValueError("rules on the number of an int-or-string are not translated")
+    of_text = [entry | {"rule": f"type(self) != string || ({entry['rule']})"} for entry in text.get(_RULES, ())]
+    bounds = {key: value for key, value in (number | text).items() if key not in ("type", _RULES)}
+    return {_INT_OR_STRING: True, **bounds, **(rules(*of_text) if of_text else {})}
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

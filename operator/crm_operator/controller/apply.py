@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from crm_operator.api.names import FIELD_MANAGER_SCALE, FIELD_MANAGER_STATUS, FIELD_MANAGER_TEMPLATE
+from crm_operator.api.v1alpha1 import Strategy
 from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.deletion_costs import DeletionCosts
 from crm_operator.controller.event_poster import EventPoster
@@ -99,7 +100,7 @@ class Applier:
             case WriteStatus():
                 await self._write_status(integration, action)
             case ApplyTemplate():
-                await self._apply_template(integration, action)
+                await self._apply_template(integration, world.spec.workers.strategy, action)
             case SetReplicas():
                 await self._set_replicas(integration, action)
             case SetDeletionCosts():
@@ -128,14 +129,19 @@ class Applier:
         )
         self._cache.upsert(CRMINTEGRATIONS.kind, stored)
 
-    async def _apply_template(self, integration: Object, action: ApplyTemplate) -> None:
+    async def _apply_template(self, integration: Object, strategy: Strategy, action: ApplyTemplate) -> None:
         metadata = integration["metadata"]
         key = _key(integration)
         template = self._revisions.template(metadata["uid"], action.revision)
         if template is None:
             raise Refused(0, "TemplateLost", f"the template of revision {action.revision} is not stored any more")
         intent = deployment(
-            integration, role=action.role, revision=action.revision, template=template, urgent=action.urgent
+            integration,
+            role=action.role,
+            revision=action.revision,
+            template=template,
+            strategy=strategy,
+            urgent=action.urgent,
         )
         name = deployment_name(metadata["name"], action.role)
         body = intent

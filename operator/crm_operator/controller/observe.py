@@ -13,6 +13,7 @@ from crm_operator.api.v1alpha1 import (
     CrmIntegrationSpec,
     CrmIntegrationStatus,
     RolloutPhase,
+    Strategy,
     SyncPauseSpec,
     SyncPauseStatus,
     SyncState,
@@ -62,6 +63,16 @@ from crm_operator.sources.queues import QueueSource
 from crm_operator.sources.secret import Secret
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Intent:
+    """What makes an intent for a Deployment; all else follows from the template of the revision."""
+
+    uid: str  # of the integration
+    revision: str
+    strategy: Strategy
+    urgent: bool
+
+
 class Observer:
     """Reads what a decision about one integration may look at."""
 
@@ -89,8 +100,7 @@ class Observer:
         self._clock = clock
         self._loads: dict[Key, LoadMemory] = {}
         self._held: dict[Key, datetime] = {}  # since when a Deployment is to shrink and is held
-        #: What makes an intent (all else follows from the template of that revision), and its fingerprint.
-        self._fingerprints: dict[tuple[Key, Role], tuple[tuple[str, str, bool], str]] = {}
+        self._fingerprints: dict[tuple[Key, Role], tuple[_Intent, str]] = {}
         self._work: dict[Key, WorkMemory] = {}
         self._baselines: dict[Key, BaselineMemory] = {}
         self._breaches: dict[Key, BreachMemory] = {}
@@ -109,7 +119,7 @@ class Observer:
         template: Template = spec.workers.template
         target, image = revision_of(template), worker_image(template)
         known = await self._known(integration, status, target, now)
-        verdict = None if target in known else await self._templates.verdict(integration, target, template, now)
+        verdict = None if target in known else await self._templates.verdict(integration, target, spec.workers, now)
         shrink = self._shrink(key)
         closely = is_choosing(shrink, now) or is_finding(status.guards, now)
         await self._metrics.watch(key, spec, status, closely=closely)
@@ -126,8 +136,8 @@ class Observer:
             image=image,
             image_failed_in=self._image_failed_in(key, status, target, image),
             template=verdict,
-            stable=self._workload(key, integration, "stable"),
-            canary=self._workload(key, integration, "canary"),
+            stable=self._workload(key, integration, spec, "stable"),
+            canary=self._workload(key, integration, spec, "canary"),
             known_revisions=known,
             queue=self._queues.view(key),
             evidence=self._metrics.evidence(key, spec),
@@ -219,7 +229,7 @@ class Observer:
         metadata = integration["metadata"]
         return workloads.find(self._cache, Key(metadata["namespace"], metadata["name"]), role, metadata["uid"])
 
-    def _workload(self, key: Key, integration: Object, role: Role) -> Workload | None:
+    def _workload(self, key: Key, integration: Object, spec: CrmIntegrationSpec, role: Role) -> Workload | None:
         live = self._live(integration, role)
         if live is None:
             return None
@@ -231,20 +241,25 @@ class Observer:
         applied = not intact or self._ledger.knows(key, role, live)
         if template is not None:
             worker = worker_container(template)
-            wanted = self._fingerprint(key, integration, role=role, revision=revision, template=template, live=live)
+            urgent = role == "stable" and is_urgent(live)
+            of = _Intent(integration["metadata"]["uid"], revision, spec.workers.strategy, urgent)
+            wanted = self._fingerprint(key, integration, role, of, template)
             intact = intact and self._ledger.intact(key, role, live, wanted)
         pods = workloads.pods_of(self._cache, key, role)
         return workloads.workload(live, pods, role=role, intact=intact, applied=applied, worker=worker)
 
-    def _fingerprint(
-        self, key: Key, integration: Object, *, role: Role, revision: str, template: Template, live: Object
-    ) -> str:
+    def _fingerprint(self, key: Key, integration: Object, role: Role, of: "_Intent", template: Template) -> str:
         """Of the intent for a Deployment as it is; made once for all looks, as it costs as much as one of them."""
-        urgent = role == "stable" and is_urgent(live)
-        of = (integration["metadata"]["uid"], revision, urgent)
         held = self._fingerprints.get((key, role))
         if held is None or held[0] != of:
-            intent = deployment(integration, role=role, revision=revision, template=template, urgent=urgent)
+            intent = deployment(
+                integration,
+                role=role,
+                revision=of.revision,
+                template=template,
+                strategy=of.strategy,
+                urgent=of.urgent,
+            )
             held = self._fingerprints[key, role] = (of, fingerprint(intent))
         return held[1]
 

@@ -22,12 +22,15 @@ from crm_operator.api.names import (
     MANAGED_BY,
     WORKER_CONTAINER,
 )
+from crm_operator.api.v1alpha1 import Strategy
 from crm_operator.controller.kube import Object
 from crm_operator.domain.plan import CreatePause, Role
 from crm_operator.domain.world import Template
 
 #: Of the canary, and of a rollback. No old pod waits for a new one, nor for the Deployment controller, which with any
 #: surge makes new pods first, and ends old ones only when it looks again.
+#: `0%` is only ever ours, since a user's becomes 0: so a rollback under way is told from a user's own 0/100%, and is
+#: known after a restart.
 _ALL_AT_ONCE = {"maxSurge": "0%", "maxUnavailable": "100%"}
 
 
@@ -76,15 +79,18 @@ def labels(integration: str, role: Role, revision: str) -> dict[str, str]:
     }
 
 
-def deployment(integration: Object, *, role: Role, revision: str, template: Template, urgent: bool) -> Object:
+def deployment(
+    integration: Object, *, role: Role, revision: str, template: Template, strategy: Strategy, urgent: bool
+) -> Object:
     """The intent for one Deployment, without replicas, which have a field manager of their own.
+
+    `strategy` is the user's; with `urgent`, and in the canary, all old pods go at once instead.
 
     Raises TemplateError when the worker container cannot be told.
     """
     name = integration["metadata"]["name"]
     ours = labels(name, role, revision)
-    # The canary's pods, and those of a bad version, all go at once: nobody wants them to take another job. Otherwise
-    # an old worker ends only when a new one is Ready.
+    # The canary's pods, and those of a bad version, all go at once: nobody wants them to take another job.
     all_at_once = urgent or role == "canary"
     return {
         "metadata": {"labels": ours, "ownerReferences": [owner_reference(integration)]},
@@ -92,7 +98,7 @@ def deployment(integration: Object, *, role: Role, revision: str, template: Temp
             "selector": {"matchLabels": {LABEL_INTEGRATION: name, LABEL_ROLE: role}},
             "strategy": {
                 "type": "RollingUpdate",
-                "rollingUpdate": dict(_ALL_AT_ONCE) if all_at_once else {"maxSurge": "25%", "maxUnavailable": 0},
+                "rollingUpdate": dict(_ALL_AT_ONCE) if all_at_once else _rolling_update(strategy),
             },
             "template": _pod_template(template, ours),
         },
@@ -148,6 +154,11 @@ def worker_image(template: Template) -> str | None:
 def fingerprint(intent: Object) -> str:
     """Tells whether two intents are the same."""
     return hashlib.sha256(json.dumps(intent, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _rolling_update(strategy: Strategy) -> Object:
+    wanted = {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
+    return {name: 0 if value == "0%" else value for name, value in wanted.items()}
 
 
 def _pod_template(template: Template, ours: dict[str, str]) -> Object:

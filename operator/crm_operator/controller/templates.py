@@ -6,9 +6,10 @@ A dry run of the Deployment: schema, defaults, admission and quota all have thei
 from datetime import datetime, timedelta
 
 from crm_operator.api.names import FIELD_MANAGER_TEMPLATE
+from crm_operator.api.v1alpha1 import Workers
 from crm_operator.controller.kube import DEPLOYMENTS, Conflict, Kube, KubeError, NotFound, Object, Refused
 from crm_operator.controller.render import TemplateError, deployment, deployment_name, is_owned, name_taken
-from crm_operator.domain.world import Template, TemplateRefused, Unknown
+from crm_operator.domain.world import TemplateRefused, Unknown
 
 #: A refused template is asked about again: the cause may lie outside it (admission, quota, RBAC). First after this,
 #: then later and later, since a wrong template stays wrong.
@@ -26,7 +27,7 @@ class TemplateChecks:
         self._refused: dict[str, tuple[str, TemplateRefused, timedelta]] = {}
 
     async def verdict(
-        self, integration: Object, revision: str, template: Template, now: datetime
+        self, integration: Object, revision: str, workers: Workers, now: datetime
     ) -> TemplateRefused | Unknown | None:
         """None: it would be taken."""
         uid = integration["metadata"]["uid"]
@@ -39,7 +40,7 @@ class TemplateChecks:
                 if verdict.retry_at is not None and now < verdict.retry_at:
                     return verdict
                 pause = min(2 * paused, LONGEST_RETRY)
-        answer = await self._ask(integration, revision, template, now + pause)
+        answer = await self._ask(integration, revision, workers, now + pause)
         if isinstance(answer, TemplateRefused):
             self._refused[uid] = (revision, answer, pause)
         else:
@@ -53,11 +54,18 @@ class TemplateChecks:
         self._accepted.pop(uid, None)
 
     async def _ask(
-        self, integration: Object, revision: str, template: Template, retry_at: datetime
+        self, integration: Object, revision: str, workers: Workers, retry_at: datetime
     ) -> TemplateRefused | Unknown | None:
         metadata = integration["metadata"]
         try:
-            body = deployment(integration, role="stable", revision=revision, template=template, urgent=False)
+            body = deployment(
+                integration,
+                role="stable",
+                revision=revision,
+                template=workers.template,
+                strategy=workers.strategy,
+                urgent=False,
+            )
         except TemplateError as error:
             return TemplateRefused(str(error))
         try:

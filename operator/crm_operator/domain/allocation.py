@@ -3,17 +3,13 @@
 The one owner of the replica count. A pure function of the rollout's state, the wanted size and the pause.
 """
 
-import math
 from dataclasses import dataclass
 
 from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
+from crm_operator.domain.rolling_update import room
 from crm_operator.domain.rollout.blocked import is_gone, is_kept_out
 from crm_operator.domain.split import split
 from crm_operator.domain.world import Workload, World
-
-#: While the canary hands over to the updated stable workers, both may exceed the total by this share of it together,
-#: and at least by one worker: Kubernetes' own default for a rolling update.
-SURGE = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +60,19 @@ def allocate(world: World, rollout: RolloutStatus, *, total: int, paused: bool) 
 def _handed_over(world: World, revision: str | None, total: int) -> Allocation:
     """`total` workers in NAME. Canary pods of the same version stay until as many in its place are Ready.
 
-    Without that, promoting a canary of half of the workers would halve them for as long as a pod takes to start.
+    Without that, promoting a canary of half of the workers would halve them for as long as a pod takes to start. It is
+    the end of the update that `workers.strategy` is for, so both together stay within it.
     """
     stable, canary = world.stable, world.canary
     alone = Allocation(stable=_wanted(revision, total, urgent=_still_urgent(world, revision)), canary=None)
     if total == 0 or stable is None or canary is None or canary.revision != revision or stable.revision != revision:
         return alone
-    staying = min(canary.replicas, max(0, total - stable.ready))
+    may = room(world.spec.workers.strategy, total)
+    staying = min(canary.replicas, max(0, total - may.unavailable - stable.ready))
     if staying == 0:
         return alone
-    room = total + max(1, math.ceil(SURGE * total)) - staying
-    return Allocation(stable=_wanted(revision, min(total, room)), canary=_wanted(revision, staying))
+    growing = min(total, total + may.surge - staying)
+    return Allocation(stable=_wanted(revision, growing), canary=_wanted(revision, staying))
 
 
 def _wanted(revision: str | None, replicas: int, *, urgent: bool = False) -> Wanted | None:

@@ -22,7 +22,7 @@ class RecordRevision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyTemplate:
-    """Put a revision's template into a Deployment, creating it at `replicas` when it is missing."""
+    """Put a revision's template and the strategy into a Deployment, creating it at `replicas` when it is missing."""
 
     role: Role
     revision: str

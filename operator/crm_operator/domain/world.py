@@ -94,7 +94,7 @@ class Workload:
     available: int = 0
     total: int = 0  # status.replicas, old pods included, terminating ones not
     observed: bool = False  # status.observedGeneration == metadata.generation
-    #: The template is as the operator last applied it, and owner and labels are right.
+    #: Template and strategy are as the operator last applied them and would now, and owner and labels are right.
     #: False makes the plan apply it again.
     intact: bool = True
     #: This process has applied it before. After a restart nobody knows whether it is intact, and likely it is.

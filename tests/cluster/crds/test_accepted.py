@@ -6,7 +6,7 @@ import pytest
 from crm_operator.api.base import ApiModel
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, SyncPauseSpec
 from tests.cluster.crds.specs import CA, POD_GUARD, PODS, Json, create, steps
-from tests.cluster.objects import a_guard, a_pause, an_integration
+from tests.cluster.objects import a_guard, a_pause, an_integration, worker_template
 
 pytestmark = pytest.mark.cluster
 
@@ -123,6 +123,20 @@ GOOD = [
     pytest.param(
         an_integration(workers={"template": {"spec": {"containers": [{"name": "worker"}, {"name": "proxy"}]}}}),
         id="a sidecar",
+    ),
+    *(
+        pytest.param(
+            an_integration(workers={"template": worker_template(), "strategy": strategy}), id=f"strategy {strategy}"
+        )
+        for strategy in (
+            {},
+            {"maxSurge": "25%", "maxUnavailable": 0},
+            {"maxSurge": 0, "maxUnavailable": 1},
+            {"maxSurge": "0%", "maxUnavailable": "100%"},
+            {"maxSurge": "100%"},
+            {"maxSurge": 1000, "maxUnavailable": 1000},
+            {"maxUnavailable": "9%"},
+        )
     ),
     pytest.param(a_pause(), id="pause all"),
     pytest.param(a_pause(providers=["hubspot", "zoho"], paused=False, expiresAfter="4h"), id="pause of providers"),

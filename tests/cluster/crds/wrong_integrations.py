@@ -1,7 +1,14 @@
 """CrmIntegrations that are refused, guards apart."""
 
+from typing import Any
+
 from tests.cluster.crds.specs import MANY_LETTERS, PODS, steps, wrong
-from tests.cluster.objects import an_integration
+from tests.cluster.objects import Json, an_integration, worker_template
+
+
+def with_strategy(**strategy: Any) -> Json:
+    return an_integration(workers={"template": worker_template(), "strategy": strategy})
+
 
 WRONG_INTEGRATIONS = [
     # names
@@ -45,6 +52,58 @@ WRONG_INTEGRATIONS = [
         an_integration(workers={"template": an_integration()["spec"]["workers"]["template"], "concurrency": 0}),
         "spec.workers.concurrency",
         "greater than or equal to 1",
+    ),
+    *(
+        wrong(
+            f"maxSurge {value!r}",
+            with_strategy(maxSurge=value),
+            "spec.workers.strategy.maxSurge",
+            "must be a whole number of workers from 0, or a percentage of them from 0% to 100%, like 25%",
+        )
+        for value in ("101%", "1000%", "-1%", "5", "25 %", "1.5%", "007%", "all", "")
+    ),
+    wrong(
+        "maxUnavailable above 100 %",
+        with_strategy(maxUnavailable="150%"),
+        "spec.workers.strategy.maxUnavailable",
+        '"150%": must be a whole number of workers from 0, or a percentage of them from 0% to 100%, like 25%',
+    ),
+    wrong(
+        "a text too long",
+        with_strategy(maxSurge="a" * 17),
+        "spec.workers.strategy.maxSurge",
+        "Too long: may not be more than 16",
+    ),
+    *(
+        wrong(
+            f"{field} {value}",
+            with_strategy(**{"maxUnavailable": 1, field: value}),
+            f"spec.workers.strategy.{field}",
+            says,
+        )
+        for field in ("maxSurge", "maxUnavailable")
+        for value, says in (
+            (-1, "should be greater than or equal to 0"),
+            (1001, "should be less than or equal to 1000"),
+            (0.5, "must be of type integer,string"),
+            (True, "must be of type integer,string"),
+        )
+    ),
+    *(
+        wrong(
+            f"nobody could be replaced: {strategy}",
+            with_strategy(**strategy),
+            "spec.workers.strategy.maxUnavailable",
+            "maxUnavailable is 0 (its default) and so is maxSurge, so no worker could be replaced; "
+            "set maxUnavailable to 1 or more, or raise maxSurge",
+        )
+        for strategy in (
+            {"maxSurge": 0},
+            {"maxSurge": "0%"},
+            {"maxSurge": 0, "maxUnavailable": 0},
+            {"maxSurge": 0, "maxUnavailable": "0%"},
+            {"maxSurge": "0%", "maxUnavailable": "0%"},
+        )
     ),
     # queue
     wrong("no queue", an_integration(queue=None), "spec.queue", "Required value"),

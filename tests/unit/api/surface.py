@@ -35,7 +35,8 @@ def _fields(schema: dict[str, Any], path: str, *, required: bool) -> Iterator[st
         for key in ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
         if key in schema
     ]
-    words = [path, schema["type"], *limits]
+    type_ = "int-or-string" if schema.get("x-kubernetes-int-or-string") else schema["type"]
+    words = [path, type_, *limits]
     words += ["|".join(schema["enum"])] if "enum" in schema else []
     words += [schema["x-kubernetes-list-type"]] if "x-kubernetes-list-type" in schema else []
     words += [f"rules={len(schema['x-kubernetes-validations'])}"] if "x-kubernetes-validations" in schema else []

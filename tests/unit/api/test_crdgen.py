@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
 from pydantic import Field
 
 from crm_operator.api import crdgen
-from crm_operator.api.base import ApiModel, cel, rules
+from crm_operator.api.base import ApiModel, DnsLabel, cel, rules
 from tests.unit.api.surface import GOLDEN, surface
 
 CRDS = Path(__file__).parents[3] / "crds"
@@ -23,6 +23,11 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
         yield from nodes(member, f"{path}.{name}")
     if "items" in schema:
         yield from nodes(schema["items"], f"{path}[]")
+
+
+def _types(node: dict[str, Any]) -> set[str]:
+    """A structural schema has one type, or says int-or-string and must not have any."""
+    return {"integer", "string"} if node.get("x-kubernetes-int-or-string") else {node["type"]}
 
 
 ALL = [pytest.param(path, node, id=kind + path) for kind, schema in SCHEMAS.items() for path, node in nodes(schema)]
@@ -67,19 +72,19 @@ def test_every_field_is_structural(path: str, node: dict[str, Any]) -> None:
         "nullable",
         "additionalProperties",
     }
-    assert node["type"] in {"object", "array", "string", "integer", "number", "boolean"}
+    assert _types(node) <= {"object", "array", "string", "integer", "number", "boolean"}
     if path != ".status":
         assert "default" not in node, "a defaulted field is drift for GitOps tools"
 
 
 @pytest.mark.parametrize(("path", "node"), ALL)
 def test_every_string_list_and_number_of_the_user_has_bounds(path: str, node: dict[str, Any]) -> None:
-    if node["type"] == "string":
+    if "string" in _types(node):
         assert "maxLength" in node or "enum" in node
-    if node["type"] == "array":
+    if "array" in _types(node):
         assert "maxItems" in node
         assert path.startswith(".spec.workers.template") or "x-kubernetes-list-type" in node
-    if node["type"] in {"integer", "number"} and path.startswith(".spec"):
+    if _types(node) & {"integer", "number"} and path.startswith(".spec"):
         assert {"minimum", "maximum"} <= node.keys()
 
 
@@ -138,14 +143,36 @@ def test_references_are_inlined_and_what_stands_beside_them_wins_but_rules_add_u
     }
 
 
+def test_a_number_or_text_keeps_the_bounds_of_both_and_its_rules_are_for_texts() -> None:
+    class Either(ApiModel):
+        value: Annotated[int, Field(ge=0, le=9)] | DnsLabel | None = Field(default=None, description="Said here.")
+
+    value = crdgen.structural(Either.model_json_schema())["properties"]["value"]
+    (rule,) = value.pop("x-kubernetes-validations")
+    assert value == {
+        "description": "Said here.",
+        "minimum": 0,
+        "maximum": 9,
+        "maxLength": 63,
+        "x-kubernetes-int-or-string": True,
+    }
+    assert rule["rule"] == "type(self) != string || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))"
+    assert rule["message"].startswith("must be a DNS label")
+
+
 def test_what_has_no_translation_is_refused() -> None:
     class Either(ApiModel):
-        value: int | str
+        value: bool | str
+
+    class Ruled(ApiModel):
+        value: Annotated[int, Field(json_schema_extra=rules(cel("self > 0", "words")))] | str
 
     class Table(ApiModel):
         value: dict[str, int]
 
     with pytest.raises(ValueError, match=r"\.value: a union of 2 types"):
         crdgen.structural(Either.model_json_schema())
+    with pytest.raises(ValueError, match="rules on the number"):
+        crdgen.structural(Ruled.model_json_schema())
     with pytest.raises(ValueError, match=r"\.value: no translation for additionalProperties"):
         crdgen.structural(Table.model_json_schema())

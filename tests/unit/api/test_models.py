@@ -69,6 +69,7 @@ def test_a_small_spec_is_enough_and_gets_the_documented_defaults() -> None:
     assert spec.scaling.job_duration == timedelta(seconds=1)
     assert spec.scaling.scale_down_after == timedelta(seconds=20)
     assert spec.workers.concurrency == 8
+    assert (spec.workers.strategy.max_surge, spec.workers.strategy.max_unavailable) == ("25%", 0)
     assert spec.queue.broker is BrokerKind.REDIS
     assert spec.queue.namespace == "dramatiq"
     assert spec.metrics.pods is None
@@ -111,6 +112,9 @@ def test_a_template_is_kept_as_the_user_wrote_it() -> None:
         pytest.param(("queue", "names"), ["a b"], '"a b" must be a Dramatiq name', id="queue name"),
         pytest.param(("queue", "names"), ["a\n"], "must be a Dramatiq name", id="line break at the end"),
         pytest.param(("scaling", "maxReplicas"), 0, "greater than or equal to 1", id="no replicas"),
+        pytest.param(("workers", "strategy"), {"maxSurge": "120%"}, "from 0% to 100%, like 25%", id="120 %"),
+        pytest.param(("workers", "strategy"), {"maxSurge": "5"}, '"5" must be a whole number', id="a number as text"),
+        pytest.param(("workers", "strategy"), {"maxUnavailable": -1}, "greater than or equal to 0", id="fewer than 0"),
         pytest.param(("scaling", "drainTarget"), "5 min", '"5 min" must be a duration from 1s to 24h', id="duration"),
     ],
 )

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, Verb
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, Strategy, Verb
 from crm_operator.domain.baseline import BaselineMemory
 from crm_operator.domain.breaches import BreachMemory
 from crm_operator.domain.decide import decide
@@ -30,6 +30,7 @@ from crm_operator.domain.plan import (
     WriteStatus,
 )
 from crm_operator.domain.revision import revision_of
+from crm_operator.domain.rolling_update import room
 from crm_operator.domain.world import (
     Evidence,
     JobsDone,
@@ -69,7 +70,8 @@ class SimDeployment:
 
     revision: str
     replicas: int
-    urgent: bool
+    strategy: Strategy
+    urgent: bool  # all old pods go at once, whatever `strategy` says
     pods: list[SimPod] = dataclasses.field(default_factory=list)
     generation: int = 1
     observed: int = 0
@@ -130,6 +132,13 @@ class Simulation:
         self._log(f"user ships {version}")
         return revision_of(template)
 
+    def replace_by(self, strategy: Strategy) -> None:
+        """Another `workers.strategy` in the spec."""
+        workers = self.spec.workers.model_copy(update={"strategy": strategy})
+        self.spec = self.spec.model_copy(update={"workers": workers})
+        self.generation += 1
+        self._log(f"user sets maxSurge {strategy.max_surge}, maxUnavailable {strategy.max_unavailable}")
+
     def ask(self, verb: Verb, value: str) -> None:
         """An annotation, with a value that is new."""
         self.verbs = {**self.verbs, verb: value}
@@ -184,13 +193,14 @@ class Simulation:
             new = [p for p in deployment.pods if p.revision == deployment.revision and not p.terminating]
             for pod in new[deployment.replicas :]:
                 pod.terminating = True
-            surge = 0 if deployment.urgent else max(1, deployment.replicas // 4)
-            room = deployment.replicas + (surge if old else 0) - len(old) - len(new)
-            for _ in range(max(0, min(room, deployment.replicas - len(new)))):
+            may = room(deployment.strategy, deployment.replicas)
+            surge, unavailable = (0, deployment.replicas) if deployment.urgent else (may.surge, may.unavailable)
+            left = deployment.replicas + (surge if old else 0) - len(old) - len(new)
+            for _ in range(max(0, min(left, deployment.replicas - len(new)))):
                 self._serial += 1
                 deployment.pods.append(SimPod(f"pod-{self._serial}", deployment.revision))
             ready = sum(pod.ready for pod in new[: deployment.replicas])
-            least = 0 if deployment.urgent or deployment.replicas == 0 else deployment.replicas
+            least = deployment.replicas - unavailable
             ready_old = [pod for pod in old if pod.ready]
             for pod in [p for p in old if not p.ready] + ready_old[: max(0, ready + len(ready_old) - least)]:
                 pod.terminating = True
@@ -367,6 +377,7 @@ class Simulation:
             available=ready,
             total=len(live),
             observed=deployment.observed == deployment.generation,
+            intact=role == "canary" or deployment.strategy == self.spec.workers.strategy,
             urgent_strategy=deployment.urgent and role == "stable",
             pods=tuple(
                 Pod(
@@ -416,10 +427,13 @@ class Simulation:
         deployment = self.deployments.get(action.role)
         if deployment is None:
             urgent = action.urgent or action.role == "canary"
-            self.deployments[action.role] = SimDeployment(action.revision, action.replicas, urgent)
+            self.deployments[action.role] = SimDeployment(
+                action.revision, action.replicas, self.spec.workers.strategy, urgent
+            )
             self._log(f"{action.role} created: {action.revision[:4]} x {action.replicas}")
             return
         deployment.revision = action.revision
+        deployment.strategy = self.spec.workers.strategy
         deployment.urgent = action.urgent or action.role == "canary"
         deployment.generation += 1
         self._log(f"{action.role} template {action.revision[:4]}{', all at once' if action.urgent else ''}")

@@ -19,7 +19,7 @@ from tests.unit.domain.simulation import Simulation
 def good_release() -> Simulation:
     sim = running()
     sim.ship("v2")
-    sim.run(40)
+    sim.run(35)
     return sim
 
 

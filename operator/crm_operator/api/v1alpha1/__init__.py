@@ -42,6 +42,7 @@ from crm_operator.api.v1alpha1.status import (
     VerbStatus,
     WorkersStatus,
 )
+from crm_operator.api.v1alpha1.strategy import Strategy
 
 __all__ = [
     "REVISION",
@@ -86,6 +87,7 @@ __all__ = [
     "Scaling",
     "ScalingStatus",
     "SecretKeyRef",
+    "Strategy",
     "SyncPauseIntegration",
     "SyncPausePhase",
     "SyncPauseSpec",

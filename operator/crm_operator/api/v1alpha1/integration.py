@@ -16,6 +16,7 @@ from crm_operator.api.v1alpha1.guard import Guard
 from crm_operator.api.v1alpha1.metrics import Metrics
 from crm_operator.api.v1alpha1.scaling import Scaling
 from crm_operator.api.v1alpha1.secret_ref import FromSecret, Tls
+from crm_operator.api.v1alpha1.strategy import Strategy
 
 #: Queue names and key prefixes as Dramatiq allows them.
 QueueName = Annotated[
@@ -89,6 +90,9 @@ class Workers(ApiModel):
     )
     concurrency: int = Field(
         default=8, ge=1, le=1000, description="Jobs that one pod runs at once: processes x threads. Default 8."
+    )
+    strategy: Strategy = Field(
+        default_factory=Strategy, description="Of the rolling update at promotion, as in a Deployment."
     )
 
 
