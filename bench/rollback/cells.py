@@ -14,10 +14,12 @@ SLOW_START = 10
 
 
 class Surge(StrEnum):
-    """The strategy of the rolling update at promotion, and of the one back; the operator has its own."""
+    """The strategy of the rolling update at promotion: `STRATEGIES`. Others roll back by it, too."""
 
-    DEFAULT = "default"  # maxSurge 25%, maxUnavailable 0
-    NONE = "none"  # maxSurge 0, maxUnavailable 1
+    DEFAULT = "default"
+    FULL = "full"
+    NONE = "none"
+    AT_ONCE = "at-once"
 
 
 class Start(StrEnum):
@@ -36,8 +38,17 @@ class Phase(StrEnum):
 
 STRATEGIES: dict[Surge, dict[str, int | str]] = {
     Surge.DEFAULT: {"maxSurge": "25%", "maxUnavailable": 0},
+    Surge.FULL: {"maxSurge": "100%", "maxUnavailable": 0},
     Surge.NONE: {"maxSurge": 0, "maxUnavailable": 1},
+    Surge.AT_ONCE: {"maxSurge": 0, "maxUnavailable": "100%"},
 }
+
+#: What is run of the other strategies unless asked for: all combinations would take more than an hour.
+VARIED = (
+    *("10/full/slow/canary", "20/full/quick/bake"),
+    *("50/none/slow/canary", "20/none/quick/bake"),
+    *("50/at-once/quick/canary", "20/at-once/quick/bake"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +78,7 @@ class Cell:
 MAIN = Cell(weight=MAIN_SHARE, surge=Surge.DEFAULT, start=Start.QUICK, phase=Phase.CANARY)
 
 
-def cells(shares: Sequence[int] = SHARES, surges: Sequence[Surge] = (Surge.DEFAULT,)) -> list[Cell]:
+def cells(shares: Sequence[int] = SHARES) -> list[Cell]:
     """All of them, `MAIN` first if it is among them.
 
     After promotion all workers run the new version, whatever its share was: that phase is at one share only.
@@ -78,9 +89,14 @@ def cells(shares: Sequence[int] = SHARES, surges: Sequence[Surge] = (Surge.DEFAU
         for phase in Phase
         for weight in (shares if phase is Phase.CANARY else (late,))
         for start in Start
-        for surge in surges
+        for surge in Surge
     ]
     return sorted(found, key=lambda cell: cell != MAIN)
+
+
+def usual(among: Sequence[Cell]) -> list[Cell]:
+    """Those that are run unless others are asked for: everything with the default strategy, and `VARIED`."""
+    return [cell for cell in among if cell.surge is Surge.DEFAULT or str(cell) in VARIED]
 
 
 def select(among: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:

@@ -8,9 +8,9 @@ import typer
 
 from bench.options import OUT, Out
 from bench.records import read
-from bench.rollback.cells import MAIN, SHARES, Surge, cells, select
+from bench.rollback.cells import MAIN, SHARES, cells, select, usual
 from bench.rollback.external import Manifests
-from bench.rollback.measure import JOBS_PER_SECOND, MAIN_RUNS, RUNS, Setting, run
+from bench.rollback.measure import JOBS_PER_SECOND, MAIN_RUNS, RUNS, VARIED_RUNS, Setting, run
 from bench.rollback.report import section
 from bench.stage import Run
 
@@ -28,10 +28,18 @@ SMOKE = "20/default/quick/*"
 
 def rollback(
     cell: Annotated[
-        list[str] | None, typer.Option(help="Which, as file names are matched: SHARE/SURGE/START/PHASE, '20/*/slow/*'.")
+        list[str] | None,
+        typer.Option(
+            help="Which, as file names are matched: SHARE/SURGE/START/PHASE, '20/*/slow/*'; '*' is all. "
+            "Default: all with the default surge, two of each other one."
+        ),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option(min=1, help=f"Of each cell; default: {MAIN_RUNS} of the first, {RUNS} of the others.")
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Of each cell; default: {MAIN_RUNS} of the first, {VARIED_RUNS} of other surges, {RUNS} of the rest.",
+        ),
     ] = None,
     share: Annotated[list[int] | None, typer.Option(help="Of the workers, in percent; default: 10, 20, 50.")] = None,
     jobs_per_second: Annotated[float, typer.Option(min=1, help="Sent all the time.")] = JOBS_PER_SECOND,
@@ -63,10 +71,10 @@ def rollback(
     external = controller is Who.EXTERNAL
     if external and (cluster is None or not manifest):
         raise typer.BadParameter("--controller external needs --cluster, where it is installed, and --manifest")
-    usual = [str(MAIN)] if external else [SMOKE] if smoke else []
+    first = [str(MAIN)] if external else [SMOKE] if smoke else []
     try:
-        among = cells(share or SHARES, list(Surge) if external else [Surge.DEFAULT])
-        chosen = select(among, cell or usual)
+        among = cells(share or SHARES)
+        chosen = select(among, cell or first) if cell or first else usual(among)
         for one in chosen:
             _ = one.workers
     except ValueError as error:

@@ -13,10 +13,7 @@ from tests.cluster.kube import collection, server_side_apply
 
 
 class Ours:
-    """One CrmIntegration. The guard is critical above 0: the first failed job is the crossing.
-
-    How its Deployments are updated is the operator's own affair: the cell's surge must be the default.
-    """
+    """One CrmIntegration. The guard is critical above 0: the first failed job is the crossing."""
 
     def __init__(self, kube: httpx.AsyncClient, ns: str, where: Addresses) -> None:
         self.watched = {
@@ -83,7 +80,7 @@ class Ours:
         return lambda c: c.kind == "Deployment" and c.name == name and c.type != "DELETED" and holds(c.object)
 
     def _body(self, cell: Cell, version: str) -> Json:
-        body = demo_integration(version, self._where, cell.start)
+        body = demo_integration(version, self._where, cell)
         body["metadata"] = {"name": self._name}
         spec = body["spec"]
         spec["scaling"] = {"minReplicas": cell.workers, "maxReplicas": cell.workers}

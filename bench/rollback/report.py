@@ -5,11 +5,14 @@ from pathlib import Path
 
 from bench.figures import Aim, numbers, summary, table, verdict, where
 from bench.records import Json, Series, read
-from bench.rollback.cells import MAIN, SLOW_START
+from bench.rollback.cells import MAIN, SLOW_START, STRATEGIES
 
 #: Seconds, in every cell.
 ZERO_AIM, LAST_JOB_AIM = Aim(p50=0.7, p95=1.2), Aim(p95=2.5)
 
+_STRATEGIES = ", ".join(
+    f"`{surge}` {strategy['maxSurge']}/{strategy['maxUnavailable']}" for surge, strategy in STRATEGIES.items()
+)
 _METHOD = f"""## Rollback of a bad version
 
 `python -m bench rollback`: real Dramatiq workers in real pods sync contacts with a fake HubSpot, all the time and at a
@@ -19,11 +22,12 @@ refuse each k-th of its writes (k drawn from 3 to 15), so that these jobs fail. 
 the phase against the scrapes. Its time and those of jobs are HubSpot's, those of objects the receipt by a watch, all
 from one clock. 50 jobs/s on two cores are 5 workers of two threads and jobs of 0.1 s.
 
-A row is SHARE/SURGE/START/PHASE. **SHARE**: percent of the workers, 1 of 10, 1 of 5 or 2 of 4. **SURGE**: how
-Deployments are updated; the operator has its own way (`maxSurge: 25%, maxUnavailable: 0`, and back all at once), which
-users cannot change. **START**: `slow` workers are Ready {SLOW_START} s after their start, by a readiness probe, but
-take jobs before; a canary goes bad before it is Ready. **PHASE**: `canary`, or `bake`, after the promotion, when all
-workers run the version; its share does not matter then.
+A row is SHARE/SURGE/START/PHASE. **SHARE**: percent of the workers, 1 of 10, 1 of 5 or 2 of 4. **SURGE**: the strategy
+of the update at promotion, maxSurge/maxUnavailable: {_STRATEGIES}.
+The operator rolls back in a way of its own. Of all but `default` two cells are run; `--cell '*'` runs all combinations.
+**START**: `slow` workers are Ready {SLOW_START} s after their start, by a readiness probe, but take jobs before; a
+canary goes bad before it is Ready. **PHASE**: `canary`, or `bake`, after the promotion, when all workers run the
+version; its share does not matter then.
 
 - **at 0**: the canary's `spec.replicas` is 0. In the bake: the Deployment has the good template again, and the last bad
   pod is told to stop (`deletionTimestamp`).

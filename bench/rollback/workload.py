@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench.recorder import Json
-from bench.rollback.cells import SLOW_START, Start
+from bench.rollback.cells import SLOW_START, STRATEGIES, Cell, Start
 from bench.rollback.story import VERSION
 from demo.versions import integration
 
@@ -21,8 +21,8 @@ class Addresses:
     hubspot: str
 
 
-def demo_integration(version: str, where: Addresses, start: Start) -> Json:
-    """The demo's CrmIntegration with these workers."""
+def demo_integration(version: str, where: Addresses, cell: Cell) -> Json:
+    """The demo's CrmIntegration with these workers, started and replaced as the cell says."""
     body = integration(version)
     template: Json = body["spec"]["workers"]["template"]
     template["metadata"]["labels"][VERSION] = version
@@ -31,12 +31,13 @@ def demo_integration(version: str, where: Addresses, start: Start) -> Json:
     for variable in container["env"]:
         if variable["name"] in ours:
             variable["value"] = ours[variable["name"]]
-    if start is Start.SLOW:
+    if cell.start is Start.SLOW:
         container["readinessProbe"] = {
             "httpGet": {"path": "/metrics", "port": "metrics"},
             "initialDelaySeconds": SLOW_START,
             "periodSeconds": 1,
             "timeoutSeconds": 2,
         }
+    body["spec"]["workers"]["strategy"] = STRATEGIES[cell.surge]
     body["spec"]["queue"]["url"] = where.redis
     return body

@@ -7,9 +7,11 @@ import pytest
 from bench.figures import Aim
 from bench.recorder import Change, Json
 from bench.records import Series
-from bench.rollback.cells import MAIN, Cell, Phase, Start, Surge, cells, select
+from bench.rollback.cells import MAIN, SHARES, STRATEGIES, VARIED, Cell, Phase, Start, Surge, cells, select, usual
 from bench.rollback.report import section
 from bench.rollback.story import VERSION, Story
+from bench.rollback.workload import Addresses, demo_integration
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec
 
 
 @pytest.mark.parametrize(
@@ -33,10 +35,10 @@ def test_a_share_that_no_few_workers_can_have_is_refused(share: int) -> None:
 
 
 def test_the_main_setting_comes_first_and_the_share_is_varied_before_promotion_only() -> None:
-    names = [str(cell) for cell in cells(surges=list(Surge))]
+    names = [str(cell) for cell in cells()]
     assert names[0] == str(MAIN) == "20/default/quick/canary"
-    assert len(set(names)) == len(names) == 3 * 2 * 2 + 2 * 2
-    assert [str(cell) for cell in cells() if cell.phase is Phase.BAKE] == [
+    assert len(set(names)) == len(names) == 4 * 2 * (3 + 1)
+    assert [str(cell) for cell in cells() if cell.phase is Phase.BAKE and cell.surge is Surge.DEFAULT] == [
         "20/default/quick/bake",
         "20/default/slow/bake",
     ]
@@ -44,14 +46,36 @@ def test_the_main_setting_comes_first_and_the_share_is_varied_before_promotion_o
 
 
 def test_settings_are_selected_as_files_are() -> None:
-    assert [str(cell) for cell in select(cells(surges=list(Surge)), ["10/*/slow/*", "20/none/quick/bake"])] == [
+    assert [str(cell) for cell in select(cells(), ["10/*/slow/*", "20/none/quick/bake"])] == [
         "10/default/slow/canary",
+        "10/full/slow/canary",
         "10/none/slow/canary",
+        "10/at-once/slow/canary",
         "20/none/quick/bake",
     ]
     assert select(cells(), []) == cells()
     with pytest.raises(ValueError, match="cell '30/"):
         select(cells(), ["20/*", "30/*"])
+
+
+def test_usually_every_share_start_and_phase_is_run_and_each_other_strategy_before_and_after_promotion() -> None:
+    found = usual(cells())
+    assert {str(cell) for cell in found} >= set(VARIED), "none of them is misspelt"
+    assert len(found) == 2 * (3 + 1) + len(VARIED)
+    for surge in Surge:
+        assert {cell.phase for cell in found if cell.surge is surge} == set(Phase)
+    assert {cell.weight for cell in found if cell.surge is not Surge.DEFAULT} == set(SHARES)
+    assert [cell for cell in usual(cells([50])) if cell.surge is not Surge.DEFAULT] == select(
+        cells([50]), ["50/none/slow/canary", "50/at-once/quick/canary"]
+    )
+
+
+@pytest.mark.parametrize("surge", Surge)
+def test_the_workers_are_replaced_as_the_cell_says(surge: Surge) -> None:
+    cell = Cell(weight=20, surge=surge, start=Start.QUICK, phase=Phase.BAKE)
+    body = demo_integration("good", Addresses("redis://10.0.0.1:6379/0", "http://10.0.0.1:8080"), cell)
+    strategy = CrmIntegrationSpec.model_validate(body["spec"]).workers.strategy
+    assert strategy.to_wire() == STRATEGIES[surge]
 
 
 def a_cell(share: int) -> Cell:
