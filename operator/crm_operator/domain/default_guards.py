@@ -38,7 +38,8 @@ _PODS, _QUEUE = MetricOrigin.PODS, MetricOrigin.QUEUE
 
 RUNBOOK: tuple[Guard, ...] = (
     _guard("sync-errors", _PODS, "crm_sync_errors_total", Reduce.INCREASE, minutes=5, warning=0, critical=10),
-    _guard("webhook-latency", _PODS, "webhook_latency_p95", Reduce.LAST, warning=2, critical=5),
+    # A maximum, and no average: above the limit at once, in two scrapes, and clear after a clean window.
+    _guard("webhook-latency", _PODS, "webhook_latency_p95", Reduce.MAX, minutes=5, warning=2, critical=5),
     _guard("connection-failures", _PODS, "connection_failures", Reduce.INCREASE, minutes=10, critical=5),
     _guard("rate-limit-hits", _PODS, "rate_limit_hits", Reduce.INCREASE, minutes=1, warning=20),
     _guard("dead-letters", _QUEUE, "dead", Reduce.LAST, critical=0),

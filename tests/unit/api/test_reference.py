@@ -94,11 +94,3 @@ def test_every_column_is_listed() -> None:
     for kind in crdgen.KINDS:
         for column in kind.columns:
             assert f"`{column.name}`" in REFERENCE
-
-
-def test_no_row_is_there_twice() -> None:
-    """A merge keeps the old and the new row of a field, and nobody knows which is true."""
-    for table in re.findall(r"(?:^\|.*\n)+", REFERENCE, re.MULTILINE):
-        # A refusal and a form of an annotation have a row each.
-        heads = re.findall(r"^\| (`(?!spec|crm\.)[^|]*) \|", table, re.MULTILINE)
-        assert sorted(heads) == sorted(set(heads))

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, Guard, GuardState, MetricOrigin
 from crm_operator.domain.default_guards import RUNBOOK, lacks_metric, readings_of
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.world import Evidence, Reading, Unknown
 from tests.unit.domain.builders import a_canary_world, a_guard, a_spec, a_world, read
+from tests.unit.domain.fleet import LEVEL, Fleet
 
 ERRORS, DEAD = RUNBOOK[0], RUNBOOK[4]
 PROMETHEUS: dict[str, Any] = {"prometheus": {"url": "http://prometheus:9090"}}
@@ -22,6 +24,40 @@ REFUSED = Unknown("connection refused", "ConnectionRefused")
 
 def readings(guard: Guard, spec: CrmIntegrationSpec) -> tuple[Guard, ...]:
     return readings_of(guard, spec, namespace="crm", name="hubspot")
+
+
+#: The runbook's own lines; what the queue holds it watches without a window.
+THRESHOLDS = {
+    "critical": "crm_sync_errors_total > 10 in 5m | webhook_latency_p95 > 5s in 5m | connection_failures > 5 in 10m "
+    "| dlq_size > 0",
+    "warning": "crm_sync_errors_total > 0 in 5m | webhook_latency_p95 > 2s in 5m | rate_limit_hits > 20 in 1m "
+    "| worker_queue_size > 200",
+}
+
+
+def test_the_numbers_severities_and_windows_are_the_runbooks() -> None:
+    of_the_queue = {"dead": "dlq_size", "waiting": "worker_queue_size"}
+    for severity, line in THRESHOLDS.items():
+        told = [
+            f"{of_the_queue.get(guard.metric.shown, guard.metric.shown)} > {limit.above:g}"
+            + ("" if guard.window is None else f" in {render(guard.window)}")
+            for guard in RUNBOOK
+            if (limit := getattr(guard, severity)) is not None
+        ]
+        assert sorted(told) == sorted(line.replace("s in", " in").split(" | "))
+
+
+def test_a_latency_breaches_at_once_and_is_clear_after_a_clean_window() -> None:
+    default = next(guard for guard in RUNBOOK if guard.name == "webhook-latency")
+    latency = default.model_copy(update={"metric": default.metric.model_copy(update={"name": LEVEL})})
+    fleet, states, spec = Fleet(a=-5), [], a_spec(guards=[latency.to_wire()])
+    for second, value in enumerate([1, 6, 6, *[1] * 310]):
+        fleet.says(second, "a", float(value), metric=LEVEL)
+        found = {latency.name: Evidence(overall=fleet.overall(second, latency))}
+        states.append(evaluate(a_world(spec=spec, evidence=found))[0].state)
+    assert states[:3] == [GuardState.OK, GuardState.OK, GuardState.CRITICAL], "two scrapes running"
+    assert set(states[3:300]) == {GuardState.CRITICAL}
+    assert states[-1] is GuardState.OK
 
 
 def test_prometheus_is_asked_for_the_pods_of_the_integration_only() -> None:
