@@ -2,13 +2,27 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from dev.cluster import Cluster
-from tests.cluster.scene import Holds, Json, Scene, cond, decisions, image, in_phase, replicas, rollout, size, version
+from tests.cluster.scene import (
+    Holds,
+    Json,
+    Scene,
+    cond,
+    decisions,
+    image,
+    in_phase,
+    replicas,
+    rollout,
+    size,
+    version,
+)
 from tests.cluster.test_rollout import BAKING, DEAD_LETTERS, HOLDING, rolled_back
 
 pytestmark = pytest.mark.cluster
@@ -99,6 +113,42 @@ async def test_a_rollout_undo_by_a_person_is_put_right(api_cluster: Cluster, sce
 
 async def test_a_rollback_that_admission_denies_is_loud_and_tried_again(scene: Scene) -> None:
     await baking(scene)
+    async with version_1_forbidden(scene):
+        scene.dead_letter(1)
+        blocked = await scene.until(is_blocked)
+        assert "version 1 is not allowed any more" in cond(blocked, "RolledBack")["message"]
+        assert cond(blocked, "Stalled")["reason"] == "RollbackBlocked"
+
+        async def told() -> bool:
+            return {"RolledBack", "RollbackBlocked"} <= {event["reason"] for event in await scene.events()}
+
+        await scene.eventually(told)
+        # The bad version takes no more jobs, though it cannot be replaced.
+        stopped = await scene.deployment_until(lambda obj: size(obj) == 0)
+        assert image(stopped).endswith(":2")
+        await scene.eventually(lambda: nobody_works(scene))
+        assert "no worker runs" in cond(await scene.until(is_blocked), "RolledBack")["message"]
+    back = await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=40)
+    assert decisions(back).count("RollbackBlocked") == 1
+    await scene.deployment_until(runs(1))
+
+
+async def test_a_fix_is_tried_although_the_way_back_is_denied(scene: Scene) -> None:
+    """It goes into all workers, as there is no stable version to try it beside; nobody has to promote it."""
+    await baking(scene)
+    async with version_1_forbidden(scene):
+        scene.dead_letter(1)
+        await scene.until(is_blocked)
+        await scene.deployment_until(lambda obj: size(obj) == 0)
+        await scene.change(rollout=HOLDING, workers=version(3))
+        await scene.until(in_phase("Baking"), within=40)
+        await scene.deployment_until(runs(3))
+        assert await scene.deployment("hubspot-canary") is None
+
+
+@asynccontextmanager
+async def version_1_forbidden(scene: Scene) -> AsyncIterator[None]:
+    """By an admission policy, on Deployments, until the end of the block."""
     policy = f"deny-{uuid4().hex[:8]}"
     registration = "/apis/admissionregistration.k8s.io/v1"
     await scene.post(
@@ -133,26 +183,10 @@ async def test_a_rollback_that_admission_denies_is_loud_and_tried_again(scene: S
     )
     try:
         await scene.eventually(lambda: denied(scene))
-        scene.dead_letter(1)
-        blocked = await scene.until(is_blocked)
-        assert "version 1 is not allowed any more" in cond(blocked, "RolledBack")["message"]
-        assert cond(blocked, "Stalled")["reason"] == "RollbackBlocked"
-
-        async def told() -> bool:
-            return {"RolledBack", "RollbackBlocked"} <= {event["reason"] for event in await scene.events()}
-
-        await scene.eventually(told)
-        # The bad version takes no more jobs, though it cannot be replaced.
-        stopped = await scene.deployment_until(lambda obj: size(obj) == 0)
-        assert image(stopped).endswith(":2")
-        await scene.eventually(lambda: nobody_works(scene))
-        assert "no worker runs" in cond(await scene.until(is_blocked), "RolledBack")["message"]
+        yield
     finally:
         await scene.delete(f"{registration}/validatingadmissionpolicybindings/{policy}")
         await scene.delete(f"{registration}/validatingadmissionpolicies/{policy}")
-    back = await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=40)
-    assert decisions(back).count("RollbackBlocked") == 1
-    await scene.deployment_until(runs(1))
 
 
 async def nobody_works(scene: Scene) -> bool:

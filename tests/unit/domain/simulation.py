@@ -101,6 +101,7 @@ class Simulation:
         self.stuck: set[str] = set()  # revisions whose workers are Ready and finish nothing
         self.most_connections = 1000  # workers beyond these make connections fail
         self.denied = False  # a policy lets no template of the stable Deployment be changed
+        self.banned: set[str] = set()  # ... or none to these revisions
         self.blind = False  # the workers' metrics cannot be read
         self.silent: set[str] = set()  # ... of these revisions
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
@@ -171,8 +172,8 @@ class Simulation:
                 self._log("operator crashes")
                 refused = False
                 break
-            if self.denied and isinstance(action, ApplyTemplate) and "stable" in self.deployments:
-                refused = refused or action.role == "stable"
+            if isinstance(action, ApplyTemplate) and "stable" in self.deployments:
+                refused = refused or (self.denied and action.role == "stable") or action.revision in self.banned
             ahead = isinstance(action, EmitEvent) or (isinstance(action, SetReplicas) and action.stops_damage)
             if ahead or not refused:
                 self._do(action)

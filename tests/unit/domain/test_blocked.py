@@ -117,6 +117,39 @@ def test_a_failed_version_whose_template_cannot_be_replaced_is_stopped(
     assert stopped is ("refused" in parts and plan.status.workers is not None and plan.status.workers.stable == 0)
 
 
+@pytest.mark.parametrize(
+    ("parts", "phase"),
+    [
+        pytest.param({}, RolloutPhase.PROMOTING, id="nothing to try it beside"),
+        pytest.param(
+            {"stable": a_workload(10, revision=NEW, pods=MIXED)}, RolloutPhase.CANARY, id="good ones are left"
+        ),
+        pytest.param(
+            {"stable": a_workload(10)}, RolloutPhase.CANARY, id="the template is in, something else was denied"
+        ),
+        pytest.param({"refused": None}, RolloutPhase.CANARY, id="not before the template was tried"),
+    ],
+)
+@pytest.mark.parametrize("begins", [True, False], ids=["it arrives", "after a restart"])
+def test_another_template_is_tried_although_the_way_back_is_denied(
+    parts: dict[str, Any], phase: RolloutPhase, *, begins: bool
+) -> None:
+    """In all workers: a canary would wait for a stable version that never comes."""
+    fix = "c" * 16
+    status = a_status(a_rollout(RolloutPhase.ROLLING_BACK, step_start_time=NOW))
+    if not begins:
+        status = a_status(a_rollout(RolloutPhase.CANARY, candidate_revision=fix))
+    fields = DENIED | {"stable": a_workload(0, revision=NEW), "known_revisions": frozenset({GOOD, NEW, fix})} | parts
+    plan = decide(rolling_back(canary=None, target=fix, status=status, **fields))
+    rollout = plan.status.rollout
+    assert rollout is not None
+    assert (rollout.phase, rollout.stable_revision, rollout.candidate_revision) == (phase, GOOD, fix)
+    if phase is RolloutPhase.PROMOTING:
+        assert any(f"the template of {GOOD} is refused" in decision.why for decision in plan.status.decisions)
+        (template,) = [a for a in plan.actions if isinstance(a, ApplyTemplate)]
+        assert (template.role, template.revision) == ("stable", fix)
+
+
 def test_what_was_stopped_does_not_grow_before_its_template_is_replaced() -> None:
     """A restart forgets the denial. The template comes first in the plan, and what follows a refused write is left."""
     plan = decide(rolling_back(canary=None, stable=a_workload(0, revision=NEW)))

@@ -333,6 +333,30 @@ def test_a_rollout_goes_on_by_its_own_timers_when_no_event_comes(steps: list[Any
     assert sim.stable == revision_of(sim.spec.workers.template)
 
 
+@pytest.mark.parametrize("bake", ["0s", "1s", "1h"])
+def test_a_bake_that_ends_first_cuts_no_handover_short(bake: str) -> None:
+    """Workers take 7 s to start, so the canary's half leaves in rounds; the bake may be over meanwhile."""
+    sim = running(rollout={**QUICK, "bake": bake})
+    sim.ship("v2")
+    while sim.phase is not RolloutPhase.PROMOTING:
+        sim.run(1)
+    promoted_with = sim.deployments["canary"].replicas
+    for second in range(70):
+        sim.operate()
+        sim.control()
+        if second % 7 == 6:
+            sim.run_pods()
+        sim.operate()
+        sim.pass_time()
+        ready = [pod for each in sim.deployments.values() for pod in each.pods if pod.ready and not pod.terminating]
+        assert len(ready) >= 10, sim.log()
+        if bake == "1s" and "Completed" in sim.lines[-1]:
+            assert sim.deployments["canary"].replicas == promoted_with, "the bake is to end before the handover"
+    assert sim.status.rollout is not None
+    assert sim.status.rollout.phase is (RolloutPhase.BAKING if bake == "1h" else RolloutPhase.STABLE)
+    assert "canary" not in sim.deployments
+
+
 def test_stopping_damage_comes_before_restoring() -> None:
     sim = running()
     sim.failing.add(sim.ship("v2"))

@@ -55,6 +55,21 @@ def provider_outage_in_the_bake() -> Simulation:
     return sim
 
 
+def fixed_while_the_way_back_is_denied() -> Simulation:
+    """A policy forbids v1 by now. v3, a fix of v2, is tried without a canary, as there is nothing to try it beside."""
+    sim = running()
+    bad = sim.ship("v2")
+    while sim.phase is not RolloutPhase.BAKING:
+        sim.run(1)
+    sim.run(2)
+    sim.banned = {sim.stable}
+    sim.failing.add(bad)
+    sim.run(20)
+    sim.ship("v3")
+    sim.run(20)
+    return sim
+
+
 def denied_in_the_bake() -> Simulation:
     """A policy forbids the old template: the bad version goes to 0 without it, and the old one comes when it may."""
     sim = running(aloud=True)
@@ -168,6 +183,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     image_cannot_be_pulled,
     registry_comes_back,
     denied_in_the_bake,
+    fixed_while_the_way_back_is_denied,
 ]
 
 

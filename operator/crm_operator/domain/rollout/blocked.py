@@ -25,8 +25,11 @@ def is_kept_out(world: World, rollout: RolloutStatus) -> bool:
     Then that one goes to 0 without it: a job that waits is late, a job taken by a bad version may be lost. Not while
     workers of the stable version are left beside it (a promotion that was under way): a size takes from both, and the
     update that goes on ends them soon enough. Nothing grows before the template is in: a plan ends at a refused write.
+
+    In Canary the same keeps the next version from being tried: there is no stable one to try it beside.
     """
-    if rollout.phase is not RolloutPhase.ROLLING_BACK or world.refused is None or world.stable is None:
+    returns = rollout.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.CANARY)
+    if not returns or world.refused is None or world.stable is None:
         return False
     good = any(pod.ready and pod.revision == rollout.stable_revision for pod in pods_of(world.stable))
     return world.stable.revision != rollout.stable_revision and not good

@@ -21,7 +21,7 @@ from crm_operator.api.v1alpha1 import (
 )
 from crm_operator.domain import baseline
 from crm_operator.domain.rollout import history
-from crm_operator.domain.rollout.blocked import is_gone
+from crm_operator.domain.rollout.blocked import is_gone, is_kept_out
 from crm_operator.domain.world import World
 
 #: Nobody tells when another integration gets along with an image after all.
@@ -55,8 +55,9 @@ def start(
 ) -> Move:
     """The spec's template is on trial, beside `stable`.
 
-    In all workers at once when it is asked for (`straight`), without `stable` or steps, and when it is a good version
-    that served a short time ago: what is put back in an incident must not wait for a canary. A version whose image
+    In all workers at once when it is asked for (`straight`), without `stable` or steps, when `stable` is kept out, and
+    when it is a good version that served a short time ago: what is put back in an incident must not wait for a canary.
+    A version whose image
     another integration rolled back does not begin at all, but `by_hand`.
     """
     if stable is not None and is_gone(world, stable):
@@ -69,6 +70,8 @@ def start(
         why = f"back to a good version, which served until {render(seconds)} ago: no canary"
     elif stable is not None and world.image_failed_in is not None and not by_hand:
         return _hold(world, was, stable, world.image_failed_in)
+    elif stable is not None and is_kept_out(world, was):
+        why, straight = f"{why}; the template of {stable} is refused, so it goes into all workers", True
     straight = straight or stable is None or not steps or ago is not None
     phase = RolloutPhase.PROMOTING if straight else RolloutPhase.CANARY
     rollout = RolloutStatus(

@@ -13,6 +13,9 @@ from crm_operator.domain.world import Unknown, World
 
 
 def canary(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
+    if blocked.is_kept_out(world, was):
+        # A rollback was under way. Seen late when the operator was restarted, and had forgotten the refusal.
+        return edges.start(world, was, stable=was.stable_revision)
     now = was.model_copy(update=seen.clocks(world, was, running=seen.canary_is_up(world, was)))
     if (failure := seen.start_failure(world, now)) is not None:
         return edges.roll_back(world, was, failure)
