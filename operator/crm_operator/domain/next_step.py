@@ -13,6 +13,7 @@ from crm_operator.domain.guards import Verdict, evidence_of
 from crm_operator.domain.health import Findings
 from crm_operator.domain.respond import how_to_lift
 from crm_operator.domain.rollout.objections import min_jobs
+from crm_operator.domain.rollout.queued import is_queued
 from crm_operator.domain.world import JobsDone
 
 _BREACHED = (GuardState.CRITICAL, GuardState.WARNING)
@@ -153,8 +154,14 @@ def _baking(found: Findings) -> NextStep:
     )
     if breached is not None:
         return NextStep(what=f"Stable {render(bake)} after guard {breached} is OK{_or_back(found)}")
+    world = found.world
     started = found.rollout.step_start_time
     ends = None if started is None or started + bake <= found.world.now else started + bake
+    if is_queued(world, found.rollout):
+        now = f"to begin now: kubectl crm promote {world.name} -n {world.namespace}"
+        return NextStep(
+            what=f"the bake ends and {world.target} begins, which it does at once if a guard objects; {now}", time=ends
+        )
     if objecting is None:
         return NextStep(what="Stable, if no guard objects", time=ends)
     # While a guard cannot be read the bake's time runs on.

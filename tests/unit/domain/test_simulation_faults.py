@@ -114,6 +114,37 @@ def edited_in_the_bake() -> Simulation:
     return edited_in(RolloutPhase.BAKING, after=3)
 
 
+def fixed_in_the_bake() -> Simulation:
+    """v2 warns in its bake, and v3 may be the fix: it does not wait."""
+    sim = running(aloud=True)
+    second = sim.ship("v2")
+    until(sim, RolloutPhase.BAKING)
+    sim.run(2)
+    sim.errors[second] = 5
+    sim.run(2)
+    sim.ship("v3")
+    sim.run(45)
+    return sim
+
+
+def shipped_faster_than_it_bakes() -> Simulation:
+    """A release each 25 s, of which each takes 35 with its bake. What was replaced in all workers never comes back."""
+    sim = running(rollout=QUICK | {"bake": "15s"})
+    serving, replaced = sim.stable, set[str]()
+    for number in range(2, 7):
+        sim.ship(f"v{number}")
+        for _ in range(25):
+            sim.run(1)
+            assert sim.status.rollout is not None
+            if sim.status.rollout.phase is RolloutPhase.BAKING and sim.status.rollout.candidate_revision != serving:
+                replaced.add(serving)
+                serving = sim.status.rollout.candidate_revision or ""
+            assert not any(sim.working(revision) for revision in replaced), sim.log()
+    sim.run(60)
+    assert len(replaced) >= 3
+    return sim
+
+
 def edited_in_the_rollback() -> Simulation:
     return edited_in(RolloutPhase.ROLLING_BACK)
 
@@ -177,6 +208,8 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     edited_in_the_canary,
     edited_in_the_promotion,
     edited_in_the_bake,
+    fixed_in_the_bake,
+    shipped_faster_than_it_bakes,
     edited_in_the_rollback,
     without_work,
     one_worker,

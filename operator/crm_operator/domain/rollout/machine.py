@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from crm_operator.api.v1alpha1 import GuardState, Mode, RolloutPhase, RolloutStatus, Verb
 from crm_operator.domain.guards import Verdict
-from crm_operator.domain.rollout import history, phases, seen, verbs
+from crm_operator.domain.rollout import history, phases, queued, seen, verbs
 from crm_operator.domain.rollout.edges import Move, roll_back, settle, start, steps_hash
 from crm_operator.domain.rollout.verbs import Answer, Asked
 from crm_operator.domain.world import World
@@ -51,7 +51,7 @@ def unmoved(world: World) -> RolloutStatus:
 
 
 def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict], asked: Sequence[Asked]) -> Move:
-    if (move := _on_target(world, was)) is not None:
+    if (move := _on_target(world, was, verdicts)) is not None:
         return _with_answers(world, move, asked, _while_replaced(world, was, move, asked))
     # Nothing that anybody asks for comes before damage, but another template.
     if (move := _damaged(world, was, verdicts)) is not None:
@@ -108,7 +108,7 @@ def _damaged(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> M
     return None if verdict is None else roll_back(world, was, verdict.message)
 
 
-def _on_target(world: World, was: RolloutStatus) -> Move | None:
+def _on_target(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move | None:
     """What a changed template does in each phase. None: nothing, or not now."""
     if world.template is not None:
         return None  # it cannot be used, so the running versions stay
@@ -132,6 +132,8 @@ def _on_target(world: World, was: RolloutStatus) -> Move | None:
                 return None
             if target == was.stable_revision:
                 return settle(world, was, "Abandoned", "the template is the stable one again")
+            if queued.waits(world, was, verdicts):
+                return None
             # Not against the one that bakes, though it serves everything: nobody has judged it to the end, and a
             # rollback must not go there.
             where = "while baking" if was.phase is RolloutPhase.BAKING else "in mid-rollout"

@@ -6,7 +6,7 @@ from datetime import datetime
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import GuardState, RolloutStatus
 from crm_operator.domain.guards import Verdict
-from crm_operator.domain.rollout import blocked, edges, seen
+from crm_operator.domain.rollout import blocked, edges, queued, seen
 from crm_operator.domain.rollout.edges import Move
 from crm_operator.domain.rollout.objections import MAY_ADVANCE, rolling, says, unseen
 from crm_operator.domain.world import Unknown, World
@@ -56,7 +56,8 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
     ends = started + world.spec.rollout.bake
     now = was.model_copy(update={"step_start_time": started})
     if world.now < ends:
-        return Move(rollout=now.model_copy(update={"reason": f"baking until {ends:%H:%M:%S}"}), look_again=ends)
+        then = f"; {world.target} waits for that" if queued.is_queued(world, was) else ""
+        return Move(rollout=now.model_copy(update={"reason": f"baking until {ends:%H:%M:%S}{then}"}), look_again=ends)
     # What chance explains is no reason to begin again: as often as it comes, the bake would hardly ever end.
     if objecting:
         return Move(rollout=now.model_copy(update={"reason": says(objecting[0])}))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from crm_operator.api.names import annotation
 from crm_operator.api.v1alpha1 import Decision, RolloutPhase, RolloutStatus, Verb, VerbResult, VerbStatus
-from crm_operator.domain.rollout import edges
+from crm_operator.domain.rollout import edges, queued
 from crm_operator.domain.rollout.edges import Move, decision
 from crm_operator.domain.world import TemplateRefused, Unknown, World
 
@@ -146,17 +146,23 @@ def _promote(world: World, was: RolloutStatus, ask: Asked) -> Answer:
             return _done(edge(world, was, why))
         case RolloutPhase.PROMOTING:
             return Answer(VerbResult.IGNORED, f"{was.candidate_revision} goes into all workers already")
+        case RolloutPhase.BAKING if queued.is_queued(world, was):
+            return _begun(world, was, ask)
         case RolloutPhase.BAKING:
             return Answer(VerbResult.IGNORED, f"{was.candidate_revision} runs in all workers, and the bake ends itself")
         case RolloutPhase.ROLLING_BACK | RolloutPhase.ROLLED_BACK:
             retry = annotation(Verb.RETRY)
             return Answer(VerbResult.IGNORED, f"{was.failed_revision} was rolled back; set {retry} to try it again")
         case RolloutPhase.STABLE if _holds(world, was):
-            why, straight = f"begun by annotation {_named(ask)}", ask.value.startswith("full@")
-            move = edges.start(world, was, stable=was.stable_revision, why=why, by_hand=True, straight=straight)
-            return _done(move)
+            return _begun(world, was, ask)
         case RolloutPhase.STABLE:
             return Answer(VerbResult.IGNORED, "no rollout is on its way")
+
+
+def _begun(world: World, was: RolloutStatus, ask: Asked) -> Answer:
+    """The template that waits begins now."""
+    why, straight = f"begun by annotation {_named(ask)}", ask.value.startswith("full@")
+    return _done(edges.start(world, was, stable=was.stable_revision, why=why, by_hand=True, straight=straight))
 
 
 def _holds(world: World, was: RolloutStatus) -> bool:

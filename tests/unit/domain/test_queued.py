@@ -1,0 +1,96 @@
+"""A template that comes while another version bakes: when it waits, when it begins at once, and what is said."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from crm_operator.api.v1alpha1 import GoodRevision, RolloutPhase, Verb
+from crm_operator.domain.decide import decide
+from crm_operator.domain.guards import evaluate
+from crm_operator.domain.rollout import advance
+from crm_operator.domain.world import TemplateRefused, Unknown, World
+from tests.unit.domain.builders import (
+    GOOD,
+    NEW,
+    NOW,
+    a_pause,
+    a_rollout,
+    a_spec,
+    a_status,
+    a_workload,
+    a_world,
+    evidence,
+)
+
+FIX = "c" * 16
+MINUTE = timedelta(minutes=1)
+QUIET = {"sync-errors": evidence(new=0, good=None)}
+WARNING = {"sync-errors": evidence(new=1, good=None)}
+UNREAD = {"sync-errors": evidence(new=Unknown("connection refused", "ConnectionRefused"), good=None)}
+WITHOUT_STEPS = a_spec(rollout={"steps": [], "bake": "5m"})
+
+
+def arriving(*, since: timedelta | None = MINUTE, good: tuple[str, ...] = (), **parts: Any) -> World:
+    """NEW has baked for so long, of 5 minutes, when another template comes."""
+    revisions = [GoodRevision(revision=revision, stopped_time=NOW - MINUTE) for revision in good]
+    started = None if since is None else NOW - since
+    fields: dict[str, Any] = {
+        "target": FIX,
+        "status": a_status(a_rollout(RolloutPhase.BAKING, step_start_time=started, good_revisions=revisions)),
+        "stable": a_workload(10, revision=NEW),
+        "evidence": QUIET,
+        "known_revisions": frozenset({GOOD, NEW, FIX}),
+    }
+    return a_world(**(fields | parts))
+
+
+@pytest.mark.parametrize(
+    ("world", "phase"),
+    [
+        pytest.param(arriving(), RolloutPhase.BAKING, id="nothing objects"),
+        pytest.param(arriving(evidence=UNREAD), RolloutPhase.BAKING, id="not read is no objection yet"),
+        pytest.param(arriving(template=TemplateRefused("no")), RolloutPhase.BAKING, id="it was refused"),
+        pytest.param(arriving(since=5 * MINUTE), RolloutPhase.STABLE, id="the bake is over: trusted first"),
+        pytest.param(arriving(evidence=WARNING), RolloutPhase.CANARY, id="a guard warns: it may be the fix"),
+        pytest.param(arriving(since=None), RolloutPhase.CANARY, id="the bake does not count"),
+        pytest.param(arriving(since=5 * MINUTE, evidence=UNREAD), RolloutPhase.CANARY, id="not read to the end"),
+        pytest.param(arriving(good=(FIX,)), RolloutPhase.PROMOTING, id="back to one that served well"),
+        pytest.param(arriving(spec=WITHOUT_STEPS), RolloutPhase.PROMOTING, id="without steps nothing older comes back"),
+        pytest.param(arriving(target=GOOD), RolloutPhase.STABLE, id="back to stable"),
+    ],
+)
+def test_a_template_that_comes_in_a_bake(world: World, phase: RolloutPhase) -> None:
+    assert advance(world, evaluate(world)).rollout.phase is phase
+
+
+def test_in_a_pause_nothing_shows_itself_so_nothing_is_waited_for() -> None:
+    paused = decide(replace(arriving(target=NEW), pauses=(a_pause(),))).status
+    again = arriving(pauses=(a_pause(),), status=paused)
+    assert advance(again, evaluate(again)).rollout.phase is RolloutPhase.CANARY
+
+
+def test_it_begins_beside_the_version_that_finished_its_bake() -> None:
+    over = arriving(since=5 * MINUTE)
+    trusted = decide(over).status
+    began = advance(replace(over, status=trusted), ()).rollout
+    assert (began.phase, began.stable_revision, began.candidate_revision) == (RolloutPhase.CANARY, NEW, FIX)
+
+
+def test_what_waits_is_said_with_the_time_and_the_command() -> None:
+    status = decide(arriving()).status
+    assert f"baking until 03:04:00; {FIX} waits for that" in (status.message or "")
+    assert status.next is not None
+    assert status.next.time == NOW + 4 * MINUTE
+    assert f"{FIX} begins, which it does at once if a guard objects" in status.next.what
+    assert "kubectl crm promote hubspot -n crm" in status.next.what
+
+
+@pytest.mark.parametrize(("value", "phase"), [("step@1", RolloutPhase.CANARY), ("full@1", RolloutPhase.PROMOTING)])
+def test_a_person_lets_it_begin(value: str, phase: RolloutPhase) -> None:
+    status = decide(arriving(verbs={Verb.PROMOTE: value})).status
+    assert status.rollout is not None
+    assert (status.rollout.phase, status.rollout.candidate_revision) == (phase, FIX)
+    assert status.rollout.stable_revision == GOOD, "a rollback goes where a bake was finished"
+    assert [verb.result.value for verb in status.verbs] == ["Done"]
