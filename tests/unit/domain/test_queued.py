@@ -94,3 +94,10 @@ def test_a_person_lets_it_begin(value: str, phase: RolloutPhase) -> None:
     assert (status.rollout.phase, status.rollout.candidate_revision) == (phase, FIX)
     assert status.rollout.stable_revision == GOOD, "a rollback goes where a bake was finished"
     assert [verb.result.value for verb in status.verbs] == ["Done"]
+
+
+def test_a_retry_says_nothing_of_what_waits() -> None:
+    status = decide(arriving(verbs={Verb.RETRY: "1"})).status
+    assert status.rollout is not None
+    assert status.rollout.phase is RolloutPhase.BAKING
+    assert [verb.result.value for verb in status.verbs] == ["Ignored"]

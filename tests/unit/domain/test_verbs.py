@@ -204,7 +204,7 @@ def test_a_promotion_is_not_for_a_version_that_arrives_with_it(parts: dict[str, 
     assert [answer.result for answer in move.verbs] == [VerbResult.IGNORED]
 
 
-@pytest.mark.parametrize("phase", [STABLE, CANARY, BAKING, ROLLED_BACK])
+@pytest.mark.parametrize("phase", [STABLE, CANARY, PROMOTING, ROLLED_BACK])
 def test_a_retry_is_not_for_a_version_that_arrives_with_it(phase: RolloutPhase) -> None:
     """It would be tried a second time as soon as it fails."""
     move = moved(in_phase(phase, verbs=RETRY, target="cccccccccccccccc"))
