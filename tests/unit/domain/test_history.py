@@ -108,7 +108,9 @@ def test_the_old_version_stops_serving_when_the_bake_begins_and_serves_again_aft
 
 def test_a_version_that_was_replaced_in_its_bake_is_not_good() -> None:
     baking = a_rollout(RolloutPhase.BAKING, good_revisions=[good(GOOD, timedelta(minutes=2))])
-    move = moved(a_world(status=a_status(baking), target=OTHER, stable=a_workload(10, revision=NEW)))
+    warned = {"sync-errors": evidence(new=1, good=None)}
+    world = a_world(status=a_status(baking), target=OTHER, stable=a_workload(10, revision=NEW), evidence=warned)
+    move = moved(world)
     assert (move.rollout.phase, move.rollout.stable_revision) == (RolloutPhase.CANARY, GOOD)
     assert [item.revision for item in move.rollout.good_revisions] == [GOOD]
 

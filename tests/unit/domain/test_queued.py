@@ -10,11 +10,12 @@ from crm_operator.api.v1alpha1 import GoodRevision, RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.rollout import advance
-from crm_operator.domain.world import TemplateRefused, Unknown, World
+from crm_operator.domain.world import QueueView, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
     NOW,
+    SECOND,
     a_pause,
     a_rollout,
     a_spec,
@@ -46,6 +47,12 @@ def arriving(*, since: timedelta | None = MINUTE, good: tuple[str, ...] = (), **
     return a_world(**(fields | parts))
 
 
+def down(waited: timedelta) -> World:
+    """None of the workers of the version that bakes has been Ready for so long."""
+    rollout = a_rollout(RolloutPhase.BAKING, waiting_since=NOW - waited)
+    return arriving(status=a_status(rollout), stable=a_workload(10, ready=0, revision=NEW))
+
+
 @pytest.mark.parametrize(
     ("world", "phase"),
     [
@@ -54,7 +61,9 @@ def arriving(*, since: timedelta | None = MINUTE, good: tuple[str, ...] = (), **
         pytest.param(arriving(template=TemplateRefused("no")), RolloutPhase.BAKING, id="it was refused"),
         pytest.param(arriving(since=5 * MINUTE), RolloutPhase.STABLE, id="the bake is over: trusted first"),
         pytest.param(arriving(evidence=WARNING), RolloutPhase.CANARY, id="a guard warns: it may be the fix"),
-        pytest.param(arriving(since=None), RolloutPhase.CANARY, id="the bake does not count"),
+        pytest.param(arriving(since=None), RolloutPhase.BAKING, id="the bake has not begun yet"),
+        pytest.param(down(59 * SECOND), RolloutPhase.BAKING, id="its workers start, after a pause or for new work"),
+        pytest.param(down(MINUTE), RolloutPhase.CANARY, id="none of its workers comes up"),
         pytest.param(arriving(since=5 * MINUTE, evidence=UNREAD), RolloutPhase.CANARY, id="not read to the end"),
         pytest.param(arriving(good=(FIX,)), RolloutPhase.PROMOTING, id="back to one that served well"),
         pytest.param(arriving(spec=WITHOUT_STEPS), RolloutPhase.PROMOTING, id="without steps nothing older comes back"),
@@ -65,10 +74,32 @@ def test_a_template_that_comes_in_a_bake(world: World, phase: RolloutPhase) -> N
     assert advance(world, evaluate(world)).rollout.phase is phase
 
 
-def test_in_a_pause_nothing_shows_itself_so_nothing_is_waited_for() -> None:
-    paused = decide(replace(arriving(target=NEW), pauses=(a_pause(),))).status
-    again = arriving(pauses=(a_pause(),), status=paused)
-    assert advance(again, evaluate(again)).rollout.phase is RolloutPhase.CANARY
+UNKNOWN_QUEUE = QueueView(latest=Unknown("spec.queue.url: connection refused"))
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        pytest.param({"pauses": (a_pause(),)}, id="a pause"),
+        pytest.param({"spec": a_spec(mode="Observe")}, id="mode Observe"),
+        pytest.param(
+            {"stable": a_workload(0, revision=NEW), "queue": UNKNOWN_QUEUE}, id="an unread queue at 0 workers"
+        ),
+    ],
+)
+def test_what_stops_the_clock_of_a_bake_does_not_end_the_wait_for_it(meanwhile: dict[str, Any]) -> None:
+    status = arriving().status
+    for parts in (meanwhile, meanwhile, {}, {}):
+        status = decide(arriving(status=status, **parts)).status
+    assert status.rollout is not None
+    assert (status.rollout.phase, status.rollout.candidate_revision) == (RolloutPhase.BAKING, NEW)
+    assert status.rollout.step_start_time == NOW, "the bake begins again"
+
+
+def test_workers_that_do_not_come_up_are_looked_at_when_their_time_is_over() -> None:
+    plan = decide(down(30 * SECOND))
+    assert plan.requeue_after is not None
+    assert plan.requeue_after <= 30 * SECOND
 
 
 def test_it_begins_beside_the_version_that_finished_its_bake() -> None:

@@ -101,9 +101,7 @@ def test_without_steps_a_new_template_is_a_guarded_rolling_update() -> None:
         pytest.param(RolloutPhase.ROLLING_BACK, GOOD, RolloutPhase.STABLE, GOOD, None, id="reverted in mid-rollback"),
         pytest.param(RolloutPhase.CANARY, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="third template in the canary"),
         pytest.param(RolloutPhase.PROMOTING, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="third while promoting"),
-        pytest.param(
-            RolloutPhase.BAKING, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="third in the bake: the second is unjudged"
-        ),
+        pytest.param(RolloutPhase.BAKING, OTHER, RolloutPhase.BAKING, GOOD, NEW, id="third in the bake: it waits"),
         pytest.param(RolloutPhase.ROLLED_BACK, OTHER, RolloutPhase.CANARY, GOOD, OTHER, id="a fix after a rollback"),
         pytest.param(RolloutPhase.ROLLED_BACK, NEW, RolloutPhase.ROLLED_BACK, GOOD, None, id="a failed one stays out"),
     ],

@@ -39,7 +39,7 @@ def promoting(world: World, was: RolloutStatus) -> Move:
 
 
 def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
-    if world.stable is not None and world.stable.replicas > 0 and not seen.serves(world, was.candidate_revision):
+    if seen.is_down(world, was.candidate_revision):
         # Promoted without a worker (no work), or all of them are gone: what does not run shows nothing.
         return _awaiting(world, was.model_copy(update={"step_start_time": None}))
     if world.stable is not None and world.stable.replicas == 0 and isinstance(world.queue.latest, Unknown):
@@ -90,7 +90,9 @@ def _awaiting(world: World, was: RolloutStatus) -> Move:
         return edges.roll_back(world, was, failure)
     if (late := seen.deadline(world, now)) is not None and world.now >= late:
         return edges.roll_back(world, was, seen.overdue(world, world.stable))
-    return Move(rollout=now, look_again=_soonest(world, late, *_start_failures(world, now)))
+    return Move(
+        rollout=now, look_again=_soonest(world, late, queued.given_up(world, now), *_start_failures(world, now))
+    )
 
 
 def _start_failures(world: World, now: RolloutStatus) -> tuple[datetime | None, ...]:

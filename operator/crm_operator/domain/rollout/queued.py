@@ -5,10 +5,11 @@ than a bake lasts would see that one again with each release. Asked by `machine`
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from crm_operator.api.v1alpha1 import GuardState, RolloutPhase, RolloutStatus
 from crm_operator.domain.guards import Verdict
-from crm_operator.domain.rollout import history
+from crm_operator.domain.rollout import history, seen
 from crm_operator.domain.rollout.objections import unseen
 from crm_operator.domain.world import World
 
@@ -23,14 +24,28 @@ def waits(world: World, rollout: RolloutStatus, verdicts: Sequence[Verdict]) -> 
     """Whether it waits for the end of the bake: for as long as nothing speaks against the version that bakes.
 
     Else it may be the fix, and begins at once. So does one without steps, for which no other version comes back, and
-    one that served well a short time ago. What cannot be read speaks against nobody before the bake's time is over.
+    one that served well a short time ago. What cannot be read speaks against nobody before the bake's time is over; nor
+    does a bake whose time does not run (a pause, mode Observe, a queue that cannot be read): it has not begun yet.
     """
-    if not is_queued(world, rollout) or not world.spec.rollout.steps or rollout.step_start_time is None:
+    if not is_queued(world, rollout) or not world.spec.rollout.steps:
         return False
     if history.stopped_ago(rollout, world.target, world.now) is not None:
+        return False
+    if (late := given_up(world, rollout)) is not None and world.now >= late:
         return False
     objecting = [verdict for verdict in verdicts if verdict.objects]
     if any(verdict.state is not GuardState.UNKNOWN for verdict in objecting):
         return False
-    is_over = world.now >= rollout.step_start_time + world.spec.rollout.bake
+    is_over = rollout.step_start_time is not None and world.now >= rollout.step_start_time + world.spec.rollout.bake
     return not is_over or (not objecting and unseen(world.stable, verdicts) is None)
+
+
+def given_up(world: World, rollout: RolloutStatus) -> datetime | None:
+    """When a version that bakes without a Ready worker, although there should be some, is not waited for any longer.
+
+    After a pause, or for new work, its workers only start. None: they are up, or nobody waits for them.
+    """
+    waiting = is_queued(world, rollout) and not seen.paused(world) and seen.is_down(world, rollout.candidate_revision)
+    if not waiting or rollout.waiting_since is None:
+        return None
+    return rollout.waiting_since + seen.START_PATIENCE

@@ -60,6 +60,11 @@ def serves(world: World, revision: str | None) -> bool:
     return any(pod.ready and not pod.terminating and pod.revision == revision for pod in pods_of(world.stable))
 
 
+def is_down(world: World, revision: str | None) -> bool:
+    """Whether no worker of this version is Ready in Deployment NAME, although some should be."""
+    return world.stable is not None and world.stable.replicas > 0 and not serves(world, revision)
+
+
 def start_failure(world: World, now: RolloutStatus) -> str | None:
     """Why the new version's workers will not start, while the stable version's do."""
     new = _pods(world, now.candidate_revision)
