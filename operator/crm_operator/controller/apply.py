@@ -49,6 +49,14 @@ from crm_operator.domain.world import World
 log = logging.getLogger(__name__)
 
 
+class TemplateNotTaken(Refused):
+    """The API server refused a template of Deployment NAME."""
+
+    def __init__(self, refused: Refused, revision: str) -> None:
+        super().__init__(refused.status, refused.reason, refused.message)
+        self.revision = revision
+
+
 class Applier:
     """Carries plans out."""
 
@@ -76,7 +84,10 @@ class Applier:
         self._may_write = may_write
 
     async def apply(self, integration: Object, world: World, plan: Plan) -> None:
-        """Raises the first KubeError met, after what stops damage was tried, and told what stands in status."""
+        """Raises the KubeError that ended the plan, after what stops damage was tried, and told what stands in status.
+
+        If none did, the one of a SyncPause that could not be made.
+        """
         failure: KubeError | None = None
         ended = unrecorded = False
         for action in plan.actions:
@@ -85,7 +96,7 @@ class Applier:
             try:
                 await self._do(integration, world, action)
             except KubeError as error:
-                failure = failure or error
+                failure = error if failure is None or not ended else failure
                 ended = ended or not isinstance(action, CreatePause)
                 unrecorded = unrecorded or isinstance(action, RecordRevision | WriteStatus)
         if failure is not None:
@@ -149,7 +160,14 @@ class Applier:
             await self._refuse_foreign(integration, name)
             # A Deployment starts with one pod unless told otherwise, and a paused one must not.
             body = {**intent, "spec": {**intent["spec"], "replicas": action.replicas}}
-        stored = await self._kube.apply(DEPLOYMENTS, metadata["namespace"], name, body, manager=FIELD_MANAGER_TEMPLATE)
+        try:
+            stored = await self._kube.apply(
+                DEPLOYMENTS, metadata["namespace"], name, body, manager=FIELD_MANAGER_TEMPLATE
+            )
+        except Refused as error:
+            if action.role == "stable":
+                raise TemplateNotTaken(error, action.revision) from error
+            raise
         self._cache.upsert(DEPLOYMENTS.kind, stored)
         self._ledger.templated(key, action.role, stored, fingerprint(intent))
         log.info(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from crm_operator.api.names import FIELD_MANAGER_STATUS
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
-from crm_operator.controller.apply import Applier
+from crm_operator.controller.apply import Applier, TemplateNotTaken
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.kube import CRMINTEGRATIONS, Conflict, Kube, NotFound, Object, Refused
 from crm_operator.controller.live_turns import LiveTurns
@@ -22,7 +22,7 @@ from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
 from crm_operator.domain.key import Key
 from crm_operator.domain.plan import Plan
-from crm_operator.domain.world import STARTING, QueueReading, QueueView, Unknown, World
+from crm_operator.domain.world import STARTING, QueueReading, QueueView, RefusedWrite, Unknown, World
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Reconciler:
         self._telemetry = telemetry
         self._clock = clock
         self._uids: dict[Key, str] = {}
-        self._refused: dict[Key, Unknown] = {}
+        self._refused: dict[Key, RefusedWrite] = {}
         self._first_looks: dict[Key, datetime] = {}
         self._pace = Pace()
         self._live_turns = LiveTurns()
@@ -112,7 +112,7 @@ class Reconciler:
             log.info("The world changed during a write", extra={"integration": str(key), "reason": str(error)})
             return CONFLICT_DELAY
         except Refused as error:
-            self._refused[key] = _why_refused(error)
+            self._refused[key] = _refused_write(error)
             log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
         reading = world.queue.latest
@@ -189,11 +189,15 @@ class Reconciler:
             self._enqueue_pause(pause)
 
 
-def _why_refused(error: Refused) -> Unknown:
+def _refused_write(error: Refused) -> RefusedWrite:
     """The API server's words, or our own where we refused it ourselves (code 0) and the reason is ours."""
     if not error.status:
-        return Unknown(error.message[:600], error.reason)
-    return Unknown(f"the API server refused a write: {error.message[:600]}", "WriteRefused")
+        return RefusedWrite(why=error.message[:600], reason=error.reason)
+    return RefusedWrite(
+        why=f"the API server refused a write: {error.message[:600]}",
+        reason="WriteRefused",
+        template=error.revision if isinstance(error, TemplateNotTaken) else None,
+    )
 
 
 def _recorded(integration: Object) -> CrmIntegrationStatus:

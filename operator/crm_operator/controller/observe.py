@@ -53,6 +53,7 @@ from crm_operator.domain.world import (
     Pause,
     QueueReading,
     QueueView,
+    RefusedWrite,
     Shrink,
     Template,
     Unknown,
@@ -111,7 +112,7 @@ class Observer:
         integration: Object,
         spec: CrmIntegrationSpec,
         status: CrmIntegrationStatus,
-        refused: Unknown | None,
+        refused: RefusedWrite | None,
     ) -> World:
         """The world of `integration`, which is the cached object that `spec` and `status` were read from."""
         now = self._clock()

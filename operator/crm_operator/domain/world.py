@@ -252,6 +252,16 @@ class TemplateRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedWrite:
+    """A write of the pass before that the API server refused (quota, admission, RBAC), or that we refused ourselves."""
+
+    why: str  # its own words, shortened
+    reason: str  # CamelCase, for a condition
+    #: The revision whose template Deployment NAME did not take. None: it was another write.
+    template: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """One CrmIntegration and all that bears on it, at one time."""
 
@@ -302,8 +312,8 @@ class World:
     own_pause: OwnPause = OwnPause.ABSENT
     #: The annotations by which people ask something of the rollout, as they are now.
     verbs: Mapping[Verb, str] = field(default_factory=dict)
-    #: A write of the pass before was refused by the API server (quota, admission, RBAC); its own words, shortened.
-    refused: Unknown | None = None
+    #: None: no write of the pass before was refused.
+    refused: RefusedWrite | None = None
 
 
 #: The JSON of a pod template as the user wrote it.

@@ -41,6 +41,7 @@ from crm_operator.domain.world import (
     QueueView,
     Reading,
     Recent,
+    RefusedWrite,
     Unknown,
     Workload,
     World,
@@ -113,7 +114,7 @@ class Simulation:
         self.writes = 0
         self._aloud = aloud
         self._serial = 0
-        self._refused: Unknown | None = None
+        self._refused: RefusedWrite | None = None
         self._load = LoadMemory()
         self._work = WorkMemory()
         self._baseline = BaselineMemory()
@@ -166,18 +167,19 @@ class Simulation:
 
         A refused write ends the plan as `controller/apply.py` has it; a crash forgets that one was.
         """
-        plan, refused = decide(self.world()), False
+        plan = decide(self.world())
+        refused: ApplyTemplate | None = None
         for n, action in enumerate(plan.actions):
             if crash_after is not None and n >= crash_after:
                 self._log("operator crashes")
-                refused = False
+                refused = None
                 break
-            if isinstance(action, ApplyTemplate) and "stable" in self.deployments:
-                refused = refused or (self.denied and action.role == "stable") or action.revision in self.banned
+            if isinstance(action, ApplyTemplate) and self._denies(action):
+                refused = refused or action
             ahead = isinstance(action, EmitEvent) or (isinstance(action, SetReplicas) and action.stops_damage)
-            if ahead or not refused:
+            if ahead or refused is None:
                 self._do(action)
-        self._refused = Unknown("the API server refused a write: denied", "WriteRefused") if refused else None
+        self._refused = None if refused is None else _refused_write(refused)
         return plan
 
     def restart(self) -> None:
@@ -394,6 +396,10 @@ class Simulation:
             ),
         )
 
+    def _denies(self, action: ApplyTemplate) -> bool:
+        denied = (self.denied and action.role == "stable") or action.revision in self.banned
+        return denied and "stable" in self.deployments
+
     def _do(self, action: Action) -> None:
         match action:
             case RecordRevision():
@@ -442,3 +448,8 @@ class Simulation:
     def _log(self, line: str) -> None:
         seconds = int((self.now - NOW).total_seconds())
         self.lines.append(f"{seconds:5d} s  {line}")
+
+
+def _refused_write(action: ApplyTemplate) -> RefusedWrite:
+    template = action.revision if action.role == "stable" else None
+    return RefusedWrite(why="the API server refused a write: denied", reason="WriteRefused", template=template)

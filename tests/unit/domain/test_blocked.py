@@ -1,5 +1,6 @@
 """A rollback that does not get through is loud, and the canary goes to 0 in any case."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from crm_operator.api.v1alpha1 import Condition, RolloutPhase
 from crm_operator.domain.decide import decide
 from crm_operator.domain.plan import ApplyTemplate, EmitEvent, Plan, SetReplicas
-from crm_operator.domain.world import Unknown, World
+from crm_operator.domain.world import RefusedWrite, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -39,7 +40,10 @@ def condition(plan: Plan, type_: str) -> Condition:
 
 
 GONE: dict[str, Any] = {"known_revisions": frozenset({NEW})}
-DENIED: dict[str, Any] = {"refused": Unknown("the API server refused a write: denied by policy", "WriteRefused")}
+WRITE = RefusedWrite(why="the API server refused a write: denied by policy", reason="WriteRefused")
+DENIED: dict[str, Any] = {"refused": replace(WRITE, template=GOOD)}
+#: A SyncPause, a size or a ControllerRevision, or the template of another version.
+ANOTHER = [{"refused": WRITE}, {"refused": replace(WRITE, template=NEW)}]
 #: The template is back; the pods cannot be made, or do not start.
 WITHOUT_QUOTA: dict[str, Any] = {
     "stable": a_workload(10, ready=0, pods=(), pods_refused="pods is forbidden: exceeded quota")
@@ -104,6 +108,7 @@ MIXED = pods(5) + pods(5, revision=NEW)
         pytest.param(DENIED | {"stable": a_workload(0, revision=NEW)}, [], id="it is at 0 already"),
         pytest.param(DENIED | {"stable": a_workload(10, revision=NEW, pods=MIXED)}, [], id="good ones beside it"),
         pytest.param(DENIED | {"stable": a_workload(10)}, [], id="the template is in, something else was denied"),
+        *(pytest.param(parts, [], id="another write was denied") for parts in ANOTHER),
         pytest.param({"stable": a_workload(0)}, [(0, 10, False)], id="and back, once the template is in"),
         pytest.param(GONE, [], id="nothing to go back to: what runs stays"),
     ],
@@ -114,7 +119,11 @@ def test_a_failed_version_whose_template_cannot_be_replaced_is_stopped(
     plan = decide(rolling_back(canary=None, **parts))
     assert sizes(plan) == expected
     stopped = "no worker runs" in condition(plan, "RolledBack").message
-    assert stopped is ("refused" in parts and plan.status.workers is not None and plan.status.workers.stable == 0)
+    assert stopped is (
+        parts.get("refused") == DENIED["refused"]
+        and plan.status.workers is not None
+        and plan.status.workers.stable == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,6 +136,7 @@ def test_a_failed_version_whose_template_cannot_be_replaced_is_stopped(
         pytest.param(
             {"stable": a_workload(10)}, RolloutPhase.CANARY, id="the template is in, something else was denied"
         ),
+        *(pytest.param(parts, RolloutPhase.CANARY, id="another write was denied") for parts in ANOTHER),
         pytest.param({"refused": None}, RolloutPhase.CANARY, id="not before the template was tried"),
     ],
 )

@@ -12,7 +12,7 @@ from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
 from crm_operator.domain.plan import ApplyTemplate, RecordRevision, WriteStatus
 from crm_operator.domain.report import worth_writing
-from crm_operator.domain.world import Load, QueueView, TemplateRefused, Unknown, World
+from crm_operator.domain.world import Load, QueueView, RefusedWrite, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -38,7 +38,7 @@ def steady(**parts: Any) -> World:
 FAILING = steady(evidence={"sync-errors": evidence(good=11)})
 #: Ten workers were needed a moment ago.
 HELD = Load(peak=10)
-REFUSED = steady(refused=Unknown("quota", "WriteRefused"))
+REFUSED = steady(refused=RefusedWrite(why="quota", reason="WriteRefused"))
 
 
 def status(world: World) -> CrmIntegrationStatus:
@@ -81,7 +81,7 @@ def condition(world: World, type_: str) -> tuple[str, str, str]:
         ),
         pytest.param(steady(pauses=(a_pause(),)), Phase.PAUSED, "False", "True", "False", id="pausing"),
         pytest.param(
-            steady(refused=Unknown("quota", "WriteRefused")),
+            steady(refused=RefusedWrite(why="quota", reason="WriteRefused")),
             Phase.DEGRADED,
             "False",
             "False",
@@ -289,7 +289,7 @@ def test_a_status_always_fits_its_own_schema() -> None:
     for world in (
         steady(queue=an_outage(long)),
         a_world(template=TemplateRefused(long)),
-        steady(refused=Unknown(long, "WriteRefused")),
+        steady(refused=RefusedWrite(why=long, reason="WriteRefused")),
         steady(pauses=(a_pause(reason="y" * 200),), status=a_status(sync=None)),
     ):
         CrmIntegrationStatus.model_validate(status(world).to_wire())

@@ -29,7 +29,9 @@ def is_kept_out(world: World, rollout: RolloutStatus) -> bool:
     In Canary the same keeps the next version from being tried: there is no stable one to try it beside.
     """
     returns = rollout.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.CANARY)
-    if not returns or world.refused is None or world.stable is None:
+    # Another write that was refused (a size, a SyncPause) says nothing of this template.
+    refused = None if world.refused is None else world.refused.template
+    if not returns or refused is None or refused != rollout.stable_revision or world.stable is None:
         return False
     good = any(pod.ready and pod.revision == rollout.stable_revision for pod in pods_of(world.stable))
     return world.stable.revision != rollout.stable_revision and not good
