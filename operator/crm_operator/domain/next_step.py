@@ -157,16 +157,20 @@ def _baking(found: Findings) -> NextStep:
     world = found.world
     started = found.rollout.step_start_time
     ends = None if started is None or started + bake <= found.world.now else started + bake
+    held = ""
     if is_queued(world, found.rollout):
         now = f"to begin now: kubectl crm promote {world.name} -n {world.namespace}"
-        return NextStep(
-            what=f"the bake ends and {world.target} begins, which it does at once if a guard objects; {now}", time=ends
-        )
+        if world.image_failed_in is None:
+            return NextStep(
+                what=f"the bake ends and {world.target} begins, which it does at once if a guard objects; {now}",
+                time=ends,
+            )
+        held = f"; then {world.target} is held, as its image was rolled back in {world.image_failed_in}; {now}"
     if objecting is None:
-        return NextStep(what="Stable, if no guard objects", time=ends)
+        return NextStep(what=f"Stable, if no guard objects{held}", time=ends)
     # While a guard cannot be read the bake's time runs on.
     when = "when" if ends is None else "if by then"
-    return NextStep(what=f"Stable, {when} guard {objecting} is OK{_or_back(found)}", time=ends)
+    return NextStep(what=f"Stable, {when} guard {objecting} is OK{_or_back(found)}{held}", time=ends)
 
 
 def _by_chance(found: Findings, verdict: Verdict) -> NextStep:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crm_operator.api.v1alpha1 import GoodRevision, RolloutPhase, Verb
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, GoodRevision, RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.rollout import advance
@@ -116,6 +116,28 @@ def test_what_waits_is_said_with_the_time_and_the_command() -> None:
     assert status.next.time == NOW + 4 * MINUTE
     assert f"{FIX} begins, which it does at once if a guard objects" in status.next.what
     assert "kubectl crm promote hubspot -n crm" in status.next.what
+
+
+@pytest.mark.parametrize("spec", [a_spec(), WITHOUT_STEPS], ids=["steps", "without steps"])
+@pytest.mark.parametrize(
+    ("guards", "then"),
+    [
+        pytest.param(QUIET, "Stable, if no guard objects; then", id="nothing objects"),
+        pytest.param(UNREAD, "Stable, if by then guard sync-errors is OK", id="a guard cannot be read"),
+        pytest.param(WARNING, "Stable 5m after guard sync-errors is OK", id="a guard warns"),
+    ],
+)
+def test_one_whose_image_failed_elsewhere_is_not_said_to_begin(
+    spec: CrmIntegrationSpec, guards: dict[str, Any], then: str
+) -> None:
+    status = decide(arriving(spec=spec, evidence=guards, image="worker:v3", image_failed_in="zoho")).status
+    assert status.next is not None
+    assert status.next.what.startswith(then)
+    said = f"{status.message} {status.next.what}"
+    assert f"{FIX} begins" not in said
+    if guards is not WARNING:
+        assert f"{FIX} is held after that, since its image was rolled back in integration zoho" in said
+        assert f"then {FIX} is held, as its image was rolled back in zoho; to begin now: kubectl crm promote" in said
 
 
 @pytest.mark.parametrize(("value", "phase"), [("step@1", RolloutPhase.CANARY), ("full@1", RolloutPhase.PROMOTING)])

@@ -56,8 +56,8 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
     ends = started + world.spec.rollout.bake
     now = was.model_copy(update={"step_start_time": started})
     if world.now < ends:
-        then = f"; {world.target} waits for that" if queued.is_queued(world, was) else ""
-        return Move(rollout=now.model_copy(update={"reason": f"baking until {ends:%H:%M:%S}{then}"}), look_again=ends)
+        reason = f"baking until {ends:%H:%M:%S}{queued.says(world, was)}"
+        return Move(rollout=now.model_copy(update={"reason": reason}), look_again=ends)
     # What chance explains is no reason to begin again: as often as it comes, the bake would hardly ever end.
     if objecting:
         return Move(rollout=now.model_copy(update={"reason": says(objecting[0])}))

@@ -49,3 +49,14 @@ def given_up(world: World, rollout: RolloutStatus) -> datetime | None:
     if not waiting or rollout.waiting_since is None:
         return None
     return rollout.waiting_since + seen.START_PATIENCE
+
+
+def says(world: World, rollout: RolloutStatus) -> str:
+    """The clause on what becomes of it at the end of the bake; empty when nothing waits."""
+    if not is_queued(world, rollout):
+        return ""
+    if world.image_failed_in is None:
+        return f"; {world.target} waits for that"
+    return (
+        f"; {world.target} is held after that, since its image was rolled back in integration {world.image_failed_in}"
+    )
