@@ -103,3 +103,17 @@ def test_a_clock_that_is_set_back_takes_no_turns(back: timedelta) -> None:
     turns, (key, *_) = LiveTurns(), keys(1)
     assert turns.wait(key, NOW, of=1) is None
     assert turns.wait(key, NOW - back, of=1) is None
+
+
+def test_who_stopped_asking_does_not_stand_in_the_way_for_ever() -> None:
+    turns, line = LiveTurns(), keys(2 * IN_A_ROW)
+    for key in line[:IN_A_ROW]:
+        turns.took(key)
+    silent, asking = line[IN_A_ROW:-1], line[-1]
+    for key in silent:
+        turns.wait(key, NOW, of=50)
+    now, wait = NOW, turns.wait(asking, NOW, of=50)
+    while wait is not None and now < NOW + 5 * ASK_AGAIN:
+        now += wait
+        wait = turns.wait(asking, now, of=50)
+    assert wait is None

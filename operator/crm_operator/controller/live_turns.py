@@ -27,7 +27,7 @@ class LiveTurns:
     """A bucket of turns, and the line of those that wait for one."""
 
     def __init__(self) -> None:
-        self._line: dict[Key, None] = {}
+        self._line: dict[Key, datetime] = {}  # and when each asked last
         self._turns: float = IN_A_ROW
         self._filled_at: datetime | None = None
 
@@ -40,7 +40,9 @@ class LiveTurns:
         if self._filled_at is not None:
             self._turns = min(IN_A_ROW, self._turns + max(now - self._filled_at, timedelta()) / apart)
         self._filled_at = now
-        self._line.setdefault(key)
+        self._line[key] = now
+        while now - self._line[first := next(iter(self._line))] > 2 * ASK_AGAIN:
+            del self._line[first]  # it stopped asking, and must not stand before the others for ever
         lacking = list(self._line).index(key) + 1 - self._turns
         return None if lacking <= 0 else min(lacking * apart, ASK_AGAIN)
 

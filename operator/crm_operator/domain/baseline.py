@@ -25,7 +25,7 @@ KEPT = timedelta(hours=1)
 LASTS = timedelta(hours=24)
 #: A pod may claim any number; beyond this one a float does not count on.
 _MOST = 2.0**53
-#: Of a value that is no count, the highest of so long is remembered, or of its guard's window.
+#: Of a value without a window, the highest of so long is remembered.
 _EACH = timedelta(minutes=1)
 #: Counters of events.
 COUNTING = (Reduce.INCREASE, Reduce.RATE)
@@ -37,7 +37,7 @@ _QUIET, _BESIDE = (RolloutPhase.STABLE,), (RolloutPhase.CANARY, RolloutPhase.ROL
 class _Window:
     """One window of a guard, not above its critical limit."""
 
-    at: datetime  # its end; of a value that is no count, its beginning
+    at: datetime  # its end; of a value without a window, its beginning
     value: float
     events: float | None  # None: it is no count
     jobs: float | None
@@ -72,7 +72,8 @@ class BaselineMemory:
         while windows and windows[0].at <= world.now - max(KEPT, window):
             windows.popleft()
         counts, due = guard.reduce in COUNTING, not windows or world.now >= windows[-1].at + window
-        asked = (due or not counts) and not world.pauses
+        # A reading of a window holds all of it, and one more in between would have one moment in two windows.
+        asked = (due or guard.window is None) and not world.pauses
         reading = _of_trusted(world.evidence.get(guard.name), phase, trusted) if asked else None
         if reading is not None and reading.lower_bound is None and not _is_critical(guard, reading):
             count = events(guard, reading) if counts else None
@@ -124,7 +125,7 @@ def _is_asked_for(guard: Guard) -> bool:
 def _length(guard: Guard) -> timedelta:
     """Of one window in memory."""
     window: timedelta = guard.window or timedelta()
-    return window if guard.reduce in COUNTING else max(window, _EACH)
+    return window or _EACH
 
 
 def _of_trusted(evidence: Evidence | None, phase: RolloutPhase, trusted: str) -> Reading | None:

@@ -50,6 +50,9 @@ CHANCE = 1e-6
 #: ... and for so many windows running it is none either: chance comes and goes.
 LASTING = 6
 
+#: Reductions of a gauge's window.
+LEVELS = (Reduce.AVERAGE, Reduce.MAX)
+
 #: A quantile of fewer observations is not compared.
 OBSERVATIONS = 20
 
@@ -215,7 +218,7 @@ def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | No
     if waited >= PATIENCE:
         return Finding("revision")
     # A gauge has had its second look: it was over the limit twice running.
-    is_young = bool(mine.recent) and waited < CLEAN_FOR
+    is_young = bool(mine.recent) and guard.reduce not in LEVELS and waited < CLEAN_FOR
     if is_young or other.at < mine.at - SAME_MOMENT:
         return Finding("undecided", "which is read again before anybody is blamed")
     if likeness is Likeness.UNSETTLED and not _is_clean(guard, mine, other):
@@ -255,9 +258,9 @@ def compare(guard: Guard, mine: Reading, other: Reading) -> Likeness:
     a, b = both
     if not a.base or not b.base:
         return Likeness.UNSETTLED
-    if guard.reduce is Reduce.QUANTILE:
-        if b.base < OBSERVATIONS:
-            return Likeness.UNSETTLED
+    if guard.reduce is Reduce.QUANTILE and b.base < OBSERVATIONS:
+        return Likeness.UNSETTLED
+    if guard.reduce is Reduce.QUANTILE or guard.reduce in LEVELS:
         return Likeness.ALIKE if b.value >= SHARED_FAULT * a.value else Likeness.LESS
     if b.value * a.base >= SHARED_FAULT * a.value * b.base:
         return Likeness.ALIKE
@@ -285,7 +288,7 @@ def share_of(guard: Guard, mine: Reading, other: Reading) -> float:
     both = _same_time(guard, mine, other)
     if both is not None and both[0].base and both[1].base:
         a, b = both
-        if guard.reduce is Reduce.QUANTILE:
+        if guard.reduce is Reduce.QUANTILE or guard.reduce in LEVELS:
             return b.value / a.value
         return (b.value / (b.base or 1.0)) / (a.value / (a.base or 1.0))
     if guard.reduce in (Reduce.INCREASE, Reduce.RATE):
@@ -312,8 +315,9 @@ def _by_chance(guard: Guard, mine: Reading, other: Reading) -> bool:
 def _same_time(guard: Guard, mine: Reading, other: Reading) -> tuple[Recent, Recent] | None:
     """The shortest time that holds half of what `mine` did in the window. None: nobody counts jobs.
 
-    That is when the trouble is: all that stable did well before it would hide that it fails now. Of a Quantile it is
-    the shortest time with enough observations in which it is half as high as in the window, or None.
+    That is when the trouble is: all that stable did well before it would hide that it fails now, and one high value of
+    stable long before it would excuse it. Of a Quantile it is the shortest time with enough observations in which it
+    is half as high as in the window, or None; of a gauge the shortest in which it is half as high.
     """
     whole = mine.recent[-1].value if mine.recent else 0.0
     enough = OBSERVATIONS if guard.reduce is Reduce.QUANTILE else 0

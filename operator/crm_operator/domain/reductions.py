@@ -100,7 +100,8 @@ class Group:
         With `window_only` over the window: what a version that has none beside it did of late.
 
         Of counters the growth and, as its base, that of the counter `jobs` or of what a Ratio divides by; of a
-        histogram the quantile and the number of observations. Nothing of a gauge.
+        histogram the quantile and the number of observations; of a gauge's average or maximum how many processes had
+        one. Nothing of the last value of a gauge, nor of a gauge's window alone.
         """
         window = guard.window or timedelta()
         spans = (window,) if window_only else tuple(_spans(window))
@@ -122,7 +123,9 @@ class Group:
                     Recent(span, quantile(q, count) or 0.0, count.get(math.inf, 0.0))
                     for span, count in zip(spans, counts, strict=True)
                 )
-            case Reduce.LAST | Reduce.AVERAGE | Reduce.MAX:
+            case Reduce.AVERAGE | Reduce.MAX:
+                return () if window_only else tuple(self._level(name, guard.reduce, span) for span in spans)
+            case Reduce.LAST:
                 return ()
 
     def why(self, name: str, kind: Kind) -> Unknown:
@@ -270,6 +273,14 @@ class Group:
 
     def _levels(self, name: str) -> list[GaugeSeries]:
         return [memory.level for memory in self._all(name) if memory.level is not None]
+
+    def _level(self, name: str, reduce: Reduce, span: timedelta) -> Recent:
+        known = [level for level in self._levels(name) if level.peak(span, self.now) is not None]
+        if reduce is Reduce.MAX:
+            value = max((level.peak(span, self.now) or 0.0 for level in known), default=0.0)
+        else:
+            value = _mean([level.area(span, self.now) for level in known]) or 0.0
+        return Recent(span, value, float(len(known)))
 
     def _histograms(self, name: str) -> list[HistogramSeries]:
         return [memory.histogram for memory in self._all(name) if memory.histogram is not None]

@@ -45,7 +45,8 @@ def before(guard: Guard, mine: Reading, past: Past | None) -> bool:
         return False
     level = None if past.did.level is None else float(past.did.level)
     if guard.reduce in baseline.COUNTING:
-        return past.explains(guard, mine, chance=RARE) or (level is not None and level >= mine.value)
+        filled = past.ran >= (guard.window or timedelta())
+        return past.explains(guard, mine, chance=RARE) or (filled and level is not None and level >= mine.value)
     return level is not None and _as_high(guard, mine, level)
 
 

@@ -116,9 +116,9 @@ class Recent:
     """What a side did in the last `span`: to compare versions over one time, however long each has run."""
 
     span: timedelta
-    value: float  # growth of the guard's counter, >= 0; of a Quantile the quantile
-    #: Jobs finished meanwhile; of a Ratio the growth of the counter below the line, of a Quantile the observations.
-    #: None: not counted.
+    value: float  # growth of the guard's counter, >= 0; of a Quantile, an Average or a Max that value
+    #: Jobs finished meanwhile; of a Ratio the growth of the counter below the line, of a Quantile the observations, of
+    #: an Average or a Max the processes that had a value. None: not counted.
     base: float | None
 
 
@@ -150,7 +150,7 @@ class Reading:
     previous: float | None = None
     #: Why `value` is only a lower bound, e.g. its window is not filled yet. Above a limit it is real.
     lower_bound: Unknown | None = None
-    #: Of counters and histograms, where versions can be told apart: from the shortest span to the whole window, or the
+    #: But for a Last, where versions can be told apart: from the shortest span to the whole window, or the
     #: window alone where there is one version.
     recent: tuple[Recent, ...] = ()
     #: Where the guard asks for it (minWorkspaces).

@@ -178,7 +178,11 @@ class WatchedPods:
         news = max((task.result() for task in answered), default=News.NONE)
         moves, health = self._fleet.moves(self._clock()), self.health()
         self._say(health)
-        self._tell(News.NOW if moves or self._moved or health != self._health else news)
+        if health != self._health:
+            news = News.NOW
+        elif moves or self._moved:
+            news = max(news, News.LATER)  # an average goes over its limit no sooner
+        self._tell(news)
         self._moved, self._health = moves, health
 
     def _tell(self, news: News) -> None:
