@@ -14,9 +14,9 @@ _METHOD = f"""## While releases are judged
 
 `python -m bench judged`: many integrations of {WORKERS} fake workers, each with a new version at {WEIGHT} % of them in
 a hold that does not end, for {WINDOW:g} s. Their metrics are served and scraped for real and move all the time
-({JOBS_PER_SECOND:g} jobs/s by each worker, none fails), the default guards judge them, and each queue changes every
-10 s on average within the size of its workers. **requests** are those to the API server, from its audit log. Nobody
-decides anything in that time: what is written is live numbers.
+({JOBS_PER_SECOND:g} jobs/s by each worker, none fails, and a latency that is another one in each scrape), the default
+guards judge them, and each queue changes every 10 s on average within the size of its workers. **requests** are those
+to the API server, from its audit log. Nobody decides anything in that time: what is written is live numbers.
 """
 
 _HEAD = (

@@ -14,6 +14,8 @@ from bench.rollback.story import is_ready
 
 #: Jobs that a worker ends in a second on average, and how long each takes, in milliseconds.
 JOBS_PER_SECOND, JOB_MILLIS = 10.0, (60.0, 140.0)
+#: Seconds of a webhook: another value in each scrape, below the runbook's limits.
+LATENCY = (0.2, 0.4)
 
 _LABELS = '{queue_name="crm",actor_name="sync"}'
 _TEXT = f"""# TYPE dramatiq_messages_total counter
@@ -26,6 +28,8 @@ dramatiq_message_duration_milliseconds_count{_LABELS} %(jobs)d
 dramatiq_message_duration_milliseconds_sum{_LABELS} %(millis)f
 # TYPE crm_sync_errors_total counter
 crm_sync_errors_total 0
+# TYPE webhook_latency_p95 gauge
+webhook_latency_p95 %(latency)f
 """
 
 
@@ -42,7 +46,12 @@ class _Worker:
             self.next_end += self.dice.expovariate(JOBS_PER_SECOND)
             self.jobs += 1
             self.millis += self.dice.uniform(*JOB_MILLIS)
-        return _TEXT % {"jobs": self.jobs, "millis": self.millis, "busy": self.dice.randrange(3)}
+        return _TEXT % {
+            "jobs": self.jobs,
+            "millis": self.millis,
+            "busy": self.dice.randrange(3),
+            "latency": self.dice.uniform(*LATENCY),
+        }
 
 
 class MetricPods:

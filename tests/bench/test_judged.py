@@ -62,7 +62,7 @@ async def test_fake_workers_serve_what_the_operator_reads_each_at_its_own_addres
             assert not workers.lacks(pods["a"])
             answers = [await client.get(f"http://{address}:{port}/metrics") for address in workers.addresses]
     assert (len(answers), workers.scrapes) == (2, 2)
-    names = frozenset({JOBS_METRIC, *JOB_TIME_METRICS, "crm_sync_errors_total"})
+    names = frozenset({JOBS_METRIC, *JOB_TIME_METRICS, "crm_sync_errors_total", "webhook_latency_p95"})
     found = parse(answers[0].content, names)
     assert isinstance(found, dict)
     assert all(isinstance(found[name], Sample) for name in names), found
