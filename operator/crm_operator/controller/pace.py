@@ -1,9 +1,9 @@
 """When a plan that can wait is carried out: a few a second over all integrations, and never many at once.
 
-A thousand busy integrations would write seventy statuses a second that nobody decided anything in, and decisions would
-stand in line behind them, at the API server and here. So each that wants to write gets a turn; until then it goes on
-deciding, and a decision that is written meanwhile takes the numbers along. So it is with fewer workers, which only
-save: who needs more goes first. Few integrations never wait.
+Writes that can wait are live numbers, whose budget `live_turns` keeps, fewer workers, which only save, and Deployments
+applied once more after a restart. Of a thousand integrations they would be so many that decisions stood in line behind
+them, at the API server and here. So each gets a turn; until then it goes on deciding, and a decision that is written
+meanwhile takes the numbers along. Who needs more workers goes first. Few integrations never wait.
 
 Used by `loop`; times are arguments.
 """
@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 
 from crm_operator.domain.key import Key
 
-#: Turns a second: with `report.LIVE_INTERVAL` of 15 s, 300 integrations whose numbers always change do not wait, and a
-#: thousand have their turn within a minute. One costs the API server about 15 ms of CPU: all, a third of a core.
+#: Turns a second. One costs the API server about 15 ms of CPU: all, a third of a core.
 PER_SECOND = 20
 #: Writes under way: a slow API server must not have all workers wait for it.
 AT_ONCE = 2

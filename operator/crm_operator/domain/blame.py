@@ -291,7 +291,7 @@ def share_of(guard: Guard, mine: Reading, other: Reading) -> float:
         if guard.reduce is Reduce.QUANTILE or guard.reduce in LEVELS:
             return b.value / a.value
         return (b.value / (b.base or 1.0)) / (a.value / (a.base or 1.0))
-    if guard.reduce in (Reduce.INCREASE, Reduce.RATE):
+    if guard.reduce in baseline.COUNTING:
         return (other.value / other.samples) / (mine.value / mine.samples)
     return other.value / mine.value
 
@@ -303,7 +303,7 @@ def _is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
 
 def _by_chance(guard: Guard, mine: Reading, other: Reading) -> bool:
     """Whether a version that fails no oftener than stable, by its jobs, could have so many errors in the window."""
-    if guard.reduce not in (Reduce.INCREASE, Reduce.RATE) or not mine.recent or not other.recent:
+    if guard.reduce not in baseline.COUNTING or not mine.recent or not other.recent:
         return False
     a, b = mine.recent[-1], other.recent[-1]
     errors = round(a.value + b.value)

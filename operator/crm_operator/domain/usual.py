@@ -12,8 +12,8 @@ from crm_operator.domain import baseline
 from crm_operator.domain.blame import SHARED_FAULT, Past, as_often
 from crm_operator.domain.world import Reading
 
-#: A Warning is news when a version that fails as often as stable makes so many errors this rarely. The usual 5 %: with
-#: 1 % a release five times as bad ended its bake in 1 of 10 simulated cases, now in 1 of 40 (docs/decisions.md).
+#: A Warning is news when a version that fails as often as stable makes so many errors this rarely. The usual 5 %: of
+#: 133 simulated releases five times as bad one ends its bake (docs/benchmarks.md, "In the bake").
 RARE = 0.05
 
 
