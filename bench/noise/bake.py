@@ -16,9 +16,10 @@ from bench.recorder import Json
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, GuardBaseline, RolloutPhase, RolloutStatus
 from crm_operator.domain.baseline import BaselineMemory
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
-from crm_operator.domain.guards import evaluate, recorded
+from crm_operator.domain.guards import evaluate
 from crm_operator.domain.rollout import advance
 from crm_operator.domain.scraped import Sample
+from crm_operator.domain.verdict import recorded
 from crm_operator.domain.world import World
 from tests.unit.domain.builders import NOW, a_rollout, a_status, a_workload, a_world
 

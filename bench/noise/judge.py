@@ -9,8 +9,9 @@ from bench.noise.errors import Pod, crossings, pod
 from bench.recorder import Json
 from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
-from crm_operator.domain.guards import evaluate, recorded
+from crm_operator.domain.guards import evaluate
 from crm_operator.domain.scraped import Sample
+from crm_operator.domain.verdict import recorded
 from tests.unit.domain.builders import NOW, a_guard, a_spec, a_status, a_world
 
 #: The runbook's guard on sync errors: critical above 10 in 5 minutes.

@@ -31,13 +31,13 @@ from crm_operator.domain import (
 from crm_operator.domain.allocation import allocate
 from crm_operator.domain.blame import BLAMED
 from crm_operator.domain.events import event_of
-from crm_operator.domain.guards import Verdict
 from crm_operator.domain.health import Findings
 from crm_operator.domain.next_step import explained
 from crm_operator.domain.plan import Action, CountDecision, Plan, RecordRevision, WriteStatus
 from crm_operator.domain.respond import respond
 from crm_operator.domain.rollout import blocked
 from crm_operator.domain.scaling import Size
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.workload_actions import holds_of, workload_actions
 from crm_operator.domain.world import TemplateRefused, World
 

@@ -3,8 +3,8 @@
 Only a real value can breach. Called by decide on every pass; rollout.py and health.py use the verdicts.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
@@ -12,7 +12,6 @@ from crm_operator.api.v1alpha1 import (
     REVISION,
     Answer,
     CrmIntegrationStatus,
-    DecisionEvidence,
     Guard,
     GuardState,
     GuardStatus,
@@ -21,44 +20,18 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
     Threshold,
 )
-from crm_operator.domain import baseline, breaches, breadth, usual
+from crm_operator.domain import baseline, breaches, breadth, clearing, usual
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
 from crm_operator.domain.min_jobs import TOO_FEW_JOBS
+from crm_operator.domain.verdict import Verdict, number
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 
 _A_MOMENT = timedelta(seconds=1)
 #: A gauge can flicker, so it must be over the limit twice running; what counters say cannot.
 _GAUGES = (Reduce.LAST, Reduce.AVERAGE, Reduce.MAX)
 _BLAME_AGAIN = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What one guard says now."""
-
-    guard: Guard
-    state: GuardState
-    value: float | None = None
-    threshold: float | None = None  # the one crossed, else the lowest there is
-    samples: int | None = None
-    stable_value: float | None = None  # beside `value`, which is then the new version's
-    blame: Blame | None = None  # of Critical only
-    stable_clear: bool = False  # of Critical with the provider to blame: stable does clearly better by now
-    by_chance: bool = False  # of Critical with nobody to blame: as good a version does this now and then
-    usual: bool = False  # of Warning: the stable version has as much
-    message: str  # why, with numbers
-    needs_news: bool = False  # time alone does not change it
-
-    @property
-    def name(self) -> str:
-        return self.guard.name
-
-    @property
-    def objects(self) -> bool:
-        """Whether it speaks against the end of a step or of a bake."""
-        return self.state not in (GuardState.OK, GuardState.INACTIVE) and not self.usual
 
 
 def evaluate(world: World) -> tuple[Verdict, ...]:
@@ -91,8 +64,11 @@ def _judge(world: World, guard: Guard, *, is_default: bool) -> Verdict:
     guard = evidence.asked or guard
     candidate = candidate_of(world)
     if _tells_versions(guard) and candidate is not None:
-        return _judge_candidate(world, guard, evidence, candidate)
-    return _judge_overall(world, guard, evidence, on_trial=candidate is not None)
+        return replace(_judge_candidate(world, guard, evidence, candidate), revision=candidate)
+    # On trial, a guard that cannot tell versions apart has one value for both.
+    revision = None if candidate is not None else _who_works(world, evidence)
+    verdict = _judge_overall(world, guard, evidence, revision=revision, on_trial=candidate is not None)
+    return replace(verdict, revision=revision)
 
 
 def _tells_versions(guard: Guard) -> bool:
@@ -141,6 +117,7 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     if isinstance(other, Reading) and stable_fails and blame_of.compare(guard, other, mine) is Likeness.ALIKE:
         return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and as often on both")
     verdict = replace(_verdict(guard, mine, state, where=f"on the new version{beside}"), stable_value=good)
+    verdict = clearing.kept(verdict, _was(world, guard), world.now, revision=candidate)
     past = _past(world, guard, whole_window=False) if rollout.phase is not RolloutPhase.CANARY else None
     return _maybe_usual(world, verdict, mine, other, past)
 
@@ -160,9 +137,12 @@ def _maybe_usual(
     return replace(verdict, usual=True, message=f"{verdict.message}, no more than {like}")
 
 
-def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: bool) -> Verdict:
-    """One value for both versions: what began after the rollout began is the release's, if nobody else has it."""
-    reading = evidence.overall if on_trial else _of_those_who_work(world, evidence)
+def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: str | None, on_trial: bool) -> Verdict:
+    """One value for both versions: what began after the rollout began is the release's, if nobody else has it.
+
+    Without a release on trial: the value of `revision`, if there is one.
+    """
+    reading = evidence.by_revision.get(revision or "", evidence.overall)
     if isinstance(reading, Unknown):
         if reading.reason == NO_PODS and not on_trial:
             return Verdict(
@@ -172,7 +152,8 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, on_trial: 
     state = _state(guard, reading)
     if state is not GuardState.CRITICAL:
         past = _past(world, guard, whole_window=True) if on_trial else None
-        return _maybe_usual(world, _verdict(guard, reading, state), reading, None, past)
+        verdict = clearing.kept(_verdict(guard, reading, state), _was(world, guard), world.now, revision=revision)
+        return _maybe_usual(world, verdict, reading, None, past)
     if not on_trial:
         was = _was(world, guard)
         if was is not None and was.answer is Answer.ROLLBACK and not evidence.by_revision:
@@ -213,21 +194,13 @@ def _ran(world: World) -> timedelta:
     return timedelta.max if started is None else max(world.now - started, _A_MOMENT)
 
 
-def _of_those_who_work(world: World, evidence: Evidence) -> Reading | Unknown:
-    """Without a release on trial: the stable version's value, where versions can be told apart.
+def _who_works(world: World, evidence: Evidence) -> str | None:
+    """Without a release on trial: the stable version, where versions can be told apart.
 
     What a version did that was rolled back, or replaced, stays in the window and says nothing of the one that works.
     """
     rollout = world.status.rollout
-    if rollout is None or not evidence.by_revision:
-        return evidence.overall
-    return evidence.by_revision.get(rollout.stable_revision or "", evidence.overall)
-
-
-def _clear_time(verdict: Verdict, was: GuardStatus | None, now: datetime) -> datetime | None:
-    if not verdict.stable_clear:
-        return None
-    return was.stable_clear_time if was is not None and was.stable_clear_time is not None else now
+    return None if rollout is None or not evidence.by_revision else rollout.stable_revision
 
 
 def _state(guard: Guard, reading: Reading) -> GuardState:
@@ -267,7 +240,7 @@ def _verdict(
         return _unknown(guard, unsure)
     threshold = _crossed(guard, reading, state)
     sign = ">" if threshold is not None and reading.value > threshold else "<="
-    parts = [f"{_shown(guard, reading)} {sign} {_number(threshold)}"]
+    parts = [f"{_shown(guard, reading)} {sign} {number(threshold)}"]
     if guard.window is not None:
         parts.append(f"in {render(guard.window)}")
     parts += [breaches.shown(guard, reading, state), breadth.shown(guard, reading), where]
@@ -310,18 +283,14 @@ def _crossed(guard: Guard, reading: Reading, state: GuardState) -> float | None:
 
 def _metric(guard: Guard) -> str:
     if guard.metric.quantile is not None:
-        return f"{guard.metric.shown} quantile {_number(guard.metric.quantile)}"
+        return f"{guard.metric.shown} quantile {number(guard.metric.quantile)}"
     per = guard.metric.per_shown
     return f"{guard.metric.shown}/{per}" if per else guard.metric.shown
 
 
 def _shown(guard: Guard, reading: Reading) -> str:
     sign = "+" if guard.reduce is Reduce.INCREASE else ""
-    return f"{sign}{_number(reading.value)}" + ("/s" if guard.reduce is Reduce.RATE else "")
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"
+    return f"{sign}{number(reading.value)}" + ("/s" if guard.reduce is Reduce.RATE else "")
 
 
 def _lowest(guard: Guard) -> float | None:
@@ -333,49 +302,3 @@ def look_for_blame(verdicts: Sequence[Verdict], now: datetime) -> datetime | Non
     """When to look again although nothing is read: time decides, too, while nobody is blamed yet."""
     undecided = any(verdict.blame == "undecided" and not verdict.by_chance for verdict in verdicts)
     return now + _BLAME_AGAIN if undecided else None
-
-
-def evidence_of(verdict: Verdict) -> DecisionEvidence:
-    """What a decision that follows from a verdict rests on."""
-    return DecisionEvidence(
-        guard=verdict.name,
-        value=_recorded(verdict.value),
-        stable_value=_recorded(verdict.stable_value),
-        threshold=_recorded(verdict.threshold),
-        window=_window(verdict.guard),
-        samples=verdict.samples,
-        blame=verdict.blame,
-    )
-
-
-def _window(guard: Guard) -> str | None:
-    return None if guard.window is None else render(guard.window)
-
-
-def _recorded(value: float | None) -> str | None:
-    return None if value is None else _number(value)
-
-
-def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, Answer]) -> list[GuardStatus]:
-    """The verdicts as status, with what answered them; `since` moves only when the state does."""
-    before = {was.name: was for was in world.status.guards}
-    result = []
-    for verdict in verdicts:
-        was = before.get(verdict.name)
-        result.append(
-            GuardStatus(
-                name=verdict.name,
-                state=verdict.state,
-                value=_recorded(verdict.value),
-                stable_value=_recorded(verdict.stable_value),
-                threshold=_recorded(verdict.threshold),
-                window=_window(verdict.guard),
-                blame=verdict.blame,
-                samples=verdict.samples,
-                since=was.since if was is not None and was.state == verdict.state else world.now,
-                stable_clear_time=_clear_time(verdict, was, world.now),
-                answer=answers.get(verdict.name),
-                message=verdict.message,
-            )
-        )
-    return result

@@ -22,13 +22,13 @@ from crm_operator.api.v1alpha1 import (
 from crm_operator.domain import conflict, grace, scale_in, step_back
 from crm_operator.domain.allocation import Allocation
 from crm_operator.domain.conditions import set_condition, transition_time
-from crm_operator.domain.guards import Verdict
 from crm_operator.domain.pause import Sync, reasons
 from crm_operator.domain.respond import Response, how_to_lift
 from crm_operator.domain.rollout import Move, blocked, verbs
 from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.scaling import Size
 from crm_operator.domain.step_back import StepBack
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import STARTING, OwnPause, TemplateRefused, Unknown, Workload, World
 
 _Status = Literal["True", "False", "Unknown"]

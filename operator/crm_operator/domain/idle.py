@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import Guard, GuardMetric, GuardState, MetricOrigin, Reduce, Threshold
-from crm_operator.domain.guards import Verdict, candidate_of
+from crm_operator.domain.guards import candidate_of
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import Idle, JobsDone, QueueReading, Reading, World
 
 #: Workers that hold no job although some wait.

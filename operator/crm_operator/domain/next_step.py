@@ -9,11 +9,12 @@ from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import AutomaticPauseState, Decision, GuardState, Mode, NextStep, RolloutPhase
 from crm_operator.domain import health
 from crm_operator.domain.blame import chance_ends
-from crm_operator.domain.guards import Verdict, evidence_of
+from crm_operator.domain.clearing import CLEAR_FOR
 from crm_operator.domain.health import Findings
 from crm_operator.domain.respond import how_to_lift
 from crm_operator.domain.rollout.objections import min_jobs
 from crm_operator.domain.rollout.queued import is_queued
+from crm_operator.domain.verdict import Verdict, evidence_of
 from crm_operator.domain.world import JobsDone
 
 _BREACHED = (GuardState.CRITICAL, GuardState.WARNING)
@@ -95,6 +96,9 @@ def _steady(found: Findings) -> NextStep:
     worst = _worst(found)
     if worst is None:
         return NextStep(what="workers follow the queue; a new template starts a rollout")
+    if worst.clear_since is not None:
+        lasts = worst.clear_since + CLEAR_FOR
+        return NextStep(what=f"Healthy when guard {worst.name} was clear for {render(CLEAR_FOR)}", time=lasts)
     return NextStep(what=f"somebody looks at guard {worst.name}; Healthy when it is clear")
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Decision, QueueStatus, ScalingStatus, WorkersStatus
-from crm_operator.domain import guards, health, next_step, observing, rate_limit, step_back
+from crm_operator.domain import health, next_step, observing, rate_limit, step_back, verdict
 from crm_operator.domain.health import Findings
 from crm_operator.domain.job_duration import job_duration
 from crm_operator.domain.rollout import verbs
@@ -53,7 +53,7 @@ def status_of(found: Findings) -> CrmIntegrationStatus:
         queue=_queue(found),
         scaling=_scaling(found),
         rollout=found.rollout,
-        guards=guards.recorded(found.verdicts, world, found.response.answers),
+        guards=verdict.recorded(found.verdicts, world, found.response.answers),
         verbs=verbs.merged(world.status.verbs, found.move.verbs),
         sync=found.sync.status,
         automatic_pause=found.response.pause,
@@ -140,7 +140,7 @@ def _skeleton(status: CrmIntegrationStatus) -> Any:
         [(v.name, v.value, v.result) for v in status.verbs],
         [(d.time.replace(microsecond=0), d.what, d.from_, d.to) for d in status.decisions],
         [(c.type, c.status, c.reason, c.observed_generation) for c in status.conditions],
-        [(g.name, g.state, g.blame, g.stable_clear_time, g.answer) for g in status.guards],
+        [(g.name, g.state, g.blame, g.revision, g.clear_time, g.stable_clear_time, g.answer) for g in status.guards],
         None
         if workers is None
         else (workers.desired, workers.stable, workers.canary, workers.ready == workers.desired),

@@ -14,7 +14,7 @@ person lifted is not made again for the same trouble. Called by decide on every 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import (
@@ -22,20 +22,19 @@ from crm_operator.api.v1alpha1 import (
     AutomaticPauseState,
     AutomaticPauseStatus,
     Decision,
-    Guard,
     GuardState,
     RolloutPhase,
     RolloutStatus,
 )
 from crm_operator.domain.blame import BLAMED
-from crm_operator.domain.guards import Verdict, candidate_of
+from crm_operator.domain.clearing import clear_for
+from crm_operator.domain.guards import candidate_of
 from crm_operator.domain.idle import READY_BUT_IDLE
 from crm_operator.domain.plan import CreatePause
 from crm_operator.domain.step_back import StepBack
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import OwnPause, World
 
-#: How long a guard without a window must be OK until its trouble counts as over.
-CLEAR_FOR = timedelta(minutes=1)
 _REASON = 200  # characters, as SyncPause.spec.reason
 
 
@@ -75,11 +74,6 @@ def how_to_lift(namespace: str, pause: str) -> str:
     return f"""kubectl patch syncpause {pause} -n {namespace} --type merge -p '{{"spec":{{"paused":false}}}}'"""
 
 
-def clear_for(guard: Guard) -> timedelta:
-    """How long the guard must be OK until a trouble that was answered by a pause is over."""
-    return guard.window or CLEAR_FOR
-
-
 def _followed(world: World, verdicts: Sequence[Verdict]) -> tuple[AutomaticPauseStatus | None, tuple[Decision, ...]]:
     """The recorded pause after what became of its object."""
     was = world.status.automatic_pause
@@ -115,12 +109,11 @@ def _is_moot(world: World, was: AutomaticPauseStatus, verdicts: Sequence[Verdict
     """Nothing asks for it any more. A guard that cannot be read (Unknown) leaves the question open."""
     if not world.spec.on_critical.pause or world.pauses:
         return True
-    state = next((verdict.state for verdict in verdicts if verdict.name == was.guard), None)
-    return state not in (GuardState.CRITICAL, GuardState.UNKNOWN)
+    return not any(v.name == was.guard and (v.acts or v.state is GuardState.UNKNOWN) for v in verdicts)
 
 
 def _still_critical(pause: AutomaticPauseStatus, verdicts: Sequence[Verdict]) -> bool:
-    return any(verdict.name == pause.guard and verdict.state is GuardState.CRITICAL for verdict in verdicts)
+    return any(verdict.name == pause.guard and verdict.acts for verdict in verdicts)
 
 
 def _answers(
@@ -190,7 +183,7 @@ def _asks_for_pause(world: World, verdicts: Sequence[Verdict], answers: Mapping[
     if not world.spec.on_critical.pause or world.pauses:
         return None
     for verdict in verdicts:
-        if verdict.state is not GuardState.CRITICAL or verdict.blame == "undecided":
+        if not verdict.acts or verdict.blame == "undecided":
             continue
         if verdict.blame == "revision" and _can_roll_back(world):
             continue

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import CeilingStatus, Decision, GrowthStatus, GuardState, Mode
 from crm_operator.domain import conflict
-from crm_operator.domain.guards import Verdict, candidate_of
+from crm_operator.domain.guards import candidate_of
 from crm_operator.domain.scaling import Size
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import World
 
 #: Metrics that count connections which could not be made.
@@ -70,7 +71,7 @@ def _broken_by(world: World, verdicts: Sequence[Verdict], growth: GrowthStatus) 
     if desired <= growth.from_ or world.now - growth.time > RIGHT_AFTER:
         return None
     for verdict in verdicts:
-        if verdict.guard.metric.name in METRICS and verdict.state is GuardState.CRITICAL:
+        if verdict.guard.metric.name in METRICS and verdict.acts:
             return verdict if _began_after(world, verdict, growth) else None
     return None
 

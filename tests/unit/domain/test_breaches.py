@@ -12,7 +12,8 @@ from crm_operator.api.v1alpha1 import GuardState, RolloutPhase
 from crm_operator.domain import breaches
 from crm_operator.domain.breaches import APART, BreachMemory
 from crm_operator.domain.decide import decide
-from crm_operator.domain.guards import Verdict, evaluate
+from crm_operator.domain.guards import evaluate
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import Evidence, Over, Reading, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,

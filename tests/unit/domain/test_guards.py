@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import GuardState, GuardStatus, RolloutPhase
 from crm_operator.domain.decide import decide
-from crm_operator.domain.guards import evaluate, recorded
+from crm_operator.domain.guards import evaluate
+from crm_operator.domain.verdict import recorded
 from crm_operator.domain.world import Evidence, Neighbour, Reading, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,

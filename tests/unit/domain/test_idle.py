@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, GuardState, RolloutPhase, ScalingStatus
 from crm_operator.domain.decide import decide
-from crm_operator.domain.guards import Verdict
 from crm_operator.domain.idle import WorkMemory, judge, look_again
 from crm_operator.domain.plan import CreatePause
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import JobsDone, JobTime, QueueView, Reading, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from crm_operator.api.v1alpha1 import Guard, GuardState, RolloutPhase
 from crm_operator.domain.decide import GUARDS_AGAIN, decide
 from crm_operator.domain.fleet import JOBS_METRIC
-from crm_operator.domain.guards import Verdict, evaluate
+from crm_operator.domain.guards import evaluate
 from crm_operator.domain.min_jobs import JobsWithin, with_enough_jobs
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,

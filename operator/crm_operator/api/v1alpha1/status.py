@@ -268,6 +268,9 @@ class GuardStatus(ApiModel):
     value: Number | None = Field(
         default=None, description="The value judged, as text with at most six significant digits."
     )
+    revision: RevisionName | None = Field(
+        default=None, description="The version whose value it is; absent: it is of all that run."
+    )
     stable_value: Number | None = Field(
         default=None, description="The same of the stable version, while another one is on trial and both are read."
     )
@@ -281,6 +284,11 @@ class GuardStatus(ApiModel):
     )
     samples: int | None = Field(default=None, description="Pods or readings that the value rests on.")
     since: Timestamp = Field(description="When the state last changed.")
+    clear_time: Timestamp | None = Field(
+        default=None,
+        description="Of Warning and Critical, where the guard has no window: since when the value is better than that. "
+        "The state follows when this has lasted a minute; until then it only holds.",
+    )
     stable_clear_time: Timestamp | None = Field(
         default=None,
         description="Of Critical with the provider to blame: since when the stable version does clearly better. "

@@ -11,11 +11,11 @@ the template of Deployment NAME.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crm_operator.api.v1alpha1 import GuardState, Mode, RolloutPhase, RolloutStatus, Verb
-from crm_operator.domain.guards import Verdict
+from crm_operator.api.v1alpha1 import Mode, RolloutPhase, RolloutStatus, Verb
 from crm_operator.domain.rollout import history, phases, queued, seen, verbs
 from crm_operator.domain.rollout.edges import Move, roll_back, settle, start, steps_hash
 from crm_operator.domain.rollout.verbs import Answer, Asked
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import World
 
 _CLOCKS = ("step_start_time", "waiting_since", "failing_since")
@@ -181,4 +181,4 @@ def _by_itself(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) ->
 def _blames_release(world: World, verdicts: Sequence[Verdict]) -> Verdict | None:
     if not world.spec.on_critical.rollback:
         return None
-    return next((v for v in verdicts if v.state is GuardState.CRITICAL and v.blame == "revision"), None)
+    return next((v for v in verdicts if v.acts and v.blame == "revision"), None)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from crm_operator.api.v1alpha1 import MetricOrigin, RolloutStatus
 from crm_operator.domain.blame import BLAMED
-from crm_operator.domain.guards import Verdict
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import JobsDone, Pod, Unknown, Workload, World
 
 #: minJobs when it is not given and the workers' metrics are there to count them.

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import GuardState, RolloutStatus
-from crm_operator.domain.guards import Verdict
 from crm_operator.domain.rollout import blocked, edges, queued, seen
 from crm_operator.domain.rollout.edges import Move
 from crm_operator.domain.rollout.objections import MAY_ADVANCE, rolling, says, unseen
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import Unknown, World
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from crm_operator.api.v1alpha1 import GuardState, RolloutPhase, RolloutStatus
-from crm_operator.domain.guards import Verdict
 from crm_operator.domain.rollout import history, seen
 from crm_operator.domain.rollout.objections import unseen
+from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import World
 
 

@@ -1,0 +1,219 @@
+"""A guard on the newest value keeps its state for a minute after it; what it keeps only holds."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crm_operator.api.v1alpha1 import (
+    Answer,
+    AutomaticPauseState,
+    AutomaticPauseStatus,
+    GuardState,
+    GuardStatus,
+    RolloutPhase,
+)
+from crm_operator.domain.clearing import CLEAR_FOR
+from crm_operator.domain.decide import decide
+from crm_operator.domain.guards import evaluate
+from crm_operator.domain.plan import CreatePause, EmitEvent, Plan
+from crm_operator.domain.verdict import Verdict, recorded
+from crm_operator.domain.world import Evidence, Reading, Unknown, World
+from tests.unit.domain.builders import (
+    GOOD,
+    NEW,
+    NOW,
+    SECOND,
+    a_canary_world,
+    a_guard,
+    a_rollout,
+    a_spec,
+    a_status,
+    a_world,
+    read,
+)
+
+OK, WARNING, CRITICAL, UNKNOWN = GuardState.OK, GuardState.WARNING, GuardState.CRITICAL, GuardState.UNKNOWN
+LIMITS: dict[str, Any] = {"reduce": "Last", "window": None, "warning": {"above": 5}, "critical": {"above": 10}}
+DEAD = a_guard(name="dead-letters", metric={"from": "queue", "name": "dead"}, **LIMITS)
+LATENCY = a_guard(name="latency", metric={"from": "pods", "name": "latency"}, **LIMITS)
+
+
+def dead(value: float | Unknown) -> dict[str, Evidence]:
+    """The same in the look before, so that it counts."""
+    return {DEAD.name: Evidence(overall=value if isinstance(value, Unknown) else read(value, previous=value))}
+
+
+def steady(value: float | Unknown, was: GuardStatus | None = None, **spec: Any) -> World:
+    spec = {"guards": [DEAD.to_wire()], **spec}
+    guards = [] if was is None else [was]
+    return a_world(target=GOOD, spec=a_spec(**spec), evidence=dead(value), status=a_status(guards=guards))
+
+
+def followed(values: Iterable[float | Unknown], *, every: timedelta = 10 * SECOND) -> list[Plan]:
+    """One look at each value, each from the status that the one before wrote."""
+    world, plans = steady(0), []
+    for n, value in enumerate(values):
+        world = replace(world, evidence=dead(value), now=NOW + n * every)
+        plans.append(decide(world))
+        world = replace(world, status=plans[-1].status)
+    return plans
+
+
+def states(plans: Iterable[Plan]) -> list[str]:
+    return [plan.status.guards[0].state.value for plan in plans]
+
+
+def events(plans: Iterable[Plan]) -> list[str]:
+    return [a.reason for plan in plans for a in plan.actions if isinstance(a, EmitEvent) and a.reason != "Scaled"]
+
+
+def test_it_is_clear_after_a_clean_minute() -> None:
+    plans = followed([12, *[0] * 7])
+    assert states(plans) == ["Critical"] * 7 + ["OK"]
+    first = plans[1].status.guards[0]
+    assert first.clear_time == NOW + 10 * SECOND
+    assert (first.value, first.threshold) == ("0", "5")
+    assert first.message == "dead 0 <= 5; Critical until that has lasted 1m, at 03:01:10"
+    assert plans[-1].status.guards[0].clear_time is None
+    assert plans[-1].status.guards[0].since == NOW + 70 * SECOND
+
+
+def test_the_status_says_when() -> None:
+    then = followed([12, 0])[-1].status.next
+    assert then is not None
+    assert (then.what, then.time) == ("Healthy when guard dead-letters was clear for 1m", NOW + 10 * SECOND + CLEAR_FOR)
+
+
+def test_a_value_that_swings_around_its_limit_turns_once_and_tells_once() -> None:
+    plans = followed([12, 0] * 20)
+    assert set(states(plans)) == {"Critical"}
+    assert events(plans) == ["GuardCritical"]
+
+
+def test_what_is_above_again_begins_the_minute_anew() -> None:
+    plans = followed([12, 0, 0, 0, 0, 12, *[0] * 7])
+    assert states(plans) == ["Critical"] * 12 + ["OK"]
+
+
+def test_what_falls_to_a_warning_becomes_one_after_the_minute() -> None:
+    plans = followed([12, *[7] * 7])
+    assert states(plans) == ["Critical"] * 7 + ["Warning"]
+    assert plans[1].status.guards[0].message == "dead 7 > 5; Critical until that has lasted 1m, at 03:01:10"
+    assert events(plans) == ["GuardCritical"], "a warning that was critical is no news"
+
+
+def test_what_rises_counts_at_once() -> None:
+    assert states(followed([7, 12])) == ["Warning", "Critical"]
+
+
+def test_what_cannot_be_read_is_unknown_and_forgets() -> None:
+    lost = Unknown("connection refused", "ConnectionRefused")
+    assert states(followed([12, lost, 0])) == ["Critical", "Unknown", "OK"]
+
+
+def test_a_look_too_many_changes_nothing() -> None:
+    """The kept state is of stored times, so how often it is looked at does not matter."""
+
+    def ended(plans: Iterable[Plan]) -> datetime:
+        return next(guard.since for guard in (plan.status.guards[0] for plan in plans) if guard.state is OK)
+
+    assert ended(followed([12, *[0] * 70], every=SECOND)) == NOW + SECOND + CLEAR_FOR
+    assert ended(followed([12, *[0] * 7])) == NOW + 10 * SECOND + CLEAR_FOR
+
+
+def the_latency(state: GuardState, revision: str, clear_time: datetime | None = None) -> GuardStatus:
+    """As it was in status ten seconds before."""
+    return GuardStatus(
+        name="latency", state=state, since=NOW - 10 * SECOND, clear_time=clear_time, revision=revision, value="12"
+    )
+
+
+@pytest.mark.parametrize(
+    ("revision", "state"),
+    [
+        pytest.param(NEW, CRITICAL, id="the new version's own"),
+        pytest.param(GOOD, OK, id="stable's trouble is not the new version's"),
+    ],
+)
+def test_each_version_has_its_own(revision: str, state: GuardState) -> None:
+    assert on_trial(the_latency(CRITICAL, revision)).state is state
+
+
+def test_a_bad_version_that_went_leaves_nothing_to_the_stable_one() -> None:
+    sides = Evidence(by_revision={GOOD: good(1), NEW: good(12)}, overall=good(12))
+    world = a_world(
+        target=GOOD,
+        spec=a_spec(guards=[LATENCY.to_wire()]),
+        evidence={"latency": sides},
+        status=a_status(guards=[the_latency(CRITICAL, NEW)]),
+    )
+    (verdict,) = evaluate(world)
+    assert (verdict.state, verdict.revision) == (OK, GOOD)
+    assert recorded([verdict], world, {})[0].revision == GOOD
+
+
+def good(value: float) -> Reading:
+    return read(value, previous=value)
+
+
+def on_trial(was: GuardStatus, *, new: float = 1, stable: float = 1) -> Verdict:
+    sides = Evidence(by_revision={NEW: good(new), GOOD: good(stable)}, overall=good(max(new, stable)))
+    (verdict,) = evaluate(trial(was, sides))
+    return verdict
+
+
+def trial(was: GuardStatus, sides: Evidence) -> World:
+    spec = a_spec(guards=[LATENCY.to_wire()], onCritical={"pause": True})
+    status = a_status(a_rollout(RolloutPhase.CANARY), guards=[was])
+    return a_canary_world(spec=spec, status=status, evidence={"latency": sides})
+
+
+def test_what_is_kept_holds_a_step_and_rolls_nothing_back() -> None:
+    was = the_latency(CRITICAL, NEW)
+    verdict = on_trial(was)
+    assert verdict.objects
+    assert not verdict.acts
+    sides = Evidence(by_revision={NEW: good(1), GOOD: good(1)}, overall=good(1))
+    plan = decide(trial(was, sides))
+    assert plan.status.rollout is not None
+    assert plan.status.rollout.phase.value == "Canary"
+    assert not [action for action in plan.actions if isinstance(action, CreatePause)]
+
+
+@pytest.mark.parametrize(("stable", "usual"), [(1, False), (7, True)])
+def test_a_kept_warning_that_stable_has_as_well_is_no_news(stable: float, usual: bool) -> None:
+    verdict = on_trial(the_latency(WARNING, NEW), stable=stable)
+    assert (verdict.state, verdict.objects) == (WARNING, not usual)
+
+
+def test_a_kept_state_asks_for_no_pause() -> None:
+    was = GuardStatus(name=DEAD.name, state=CRITICAL, since=NOW - 10 * SECOND)
+    plan = decide(steady(0, was, onCritical={"pause": True}))
+    assert plan.status.guards[0].state is CRITICAL
+    assert plan.status.automatic_pause is None
+    assert decide(steady(12, was, onCritical={"pause": True})).status.automatic_pause is not None
+
+
+def test_a_pause_that_was_asked_for_is_not_made_any_more() -> None:
+    was = GuardStatus(name=DEAD.name, state=CRITICAL, since=NOW - 10 * SECOND)
+    asked = AutomaticPauseStatus(
+        name="hubspot-auto-20261124-025900",
+        state=AutomaticPauseState.REQUESTED,
+        guard=DEAD.name,
+        request_time=NOW - 10 * SECOND,
+        reason="dead 12 > 10",
+    )
+    world = steady(0, was, onCritical={"pause": True})
+    plan = decide(replace(world, status=world.status.model_copy(update={"automatic_pause": asked})))
+    assert plan.status.automatic_pause is None
+    assert not [action for action in plan.actions if isinstance(action, CreatePause)]
+
+
+def test_what_was_done_about_it_is_remembered_until_it_is_clear() -> None:
+    was = GuardStatus(name=DEAD.name, state=CRITICAL, since=NOW - 10 * SECOND, answer=Answer.ROLLBACK)
+    assert decide(steady(0, was)).status.guards[0].answer is Answer.ROLLBACK
+    over = was.model_copy(update={"clear_time": NOW - CLEAR_FOR})
+    assert decide(steady(0, over)).status.guards[0].answer is None
