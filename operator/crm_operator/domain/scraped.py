@@ -32,7 +32,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One metric in one scrape of one process, over all its label sets."""
+    """One metric in one scrape of one process, over all its label sets.
+
+    What is wrong with it does not name the metric: `Group.why` does, for all that processes say.
+    """
 
     total: float | Unknown  # the sum, as a counter: finite and >= 0
     worst: float | Unknown  # the largest, as a gauge: finite
@@ -40,7 +43,7 @@ class Sample:
     workspaces: Workspaces | Unknown | None = None  # the sums, as counters by workspace; None: nobody asks
 
 
-#: What one scrape gave: each wanted metric, or why not.
+#: What one scrape gave: each wanted metric, or why not; that does not name the metric either.
 Scrape = Mapping[str, Sample | Unknown]
 
 

@@ -29,14 +29,14 @@ def parse(body: bytes, *, root: Sequence[str], names: frozenset[str]) -> Scrape 
 
 def _sample(name: str, found: Mapping[str, Any]) -> Sample | Unknown:
     if name not in found:
-        return Unknown(f"{name} is not in the answer; check guards[].metric.name", METRIC_MISSING)
+        return Unknown("not in the answer; check guards[].metric.name", METRIC_MISSING)
     value = found[name]
     if not isinstance(value, float):
-        return Unknown(f"{name} is not a number", "MetricInvalid")
+        return Unknown("not a number", "MetricInvalid")
     if not math.isfinite(value):
-        return Unknown(f"{name} is not a finite number", "MetricInvalid")
+        return Unknown("not a finite number", "MetricInvalid")
     if value < 0:
-        return Sample(Unknown(f"{name} is negative, so it is no counter; use reduce: Last", "MetricInvalid"), value)
+        return Sample(Unknown("negative, so it is no counter; use reduce: Last", "MetricInvalid"), value)
     return Sample(value, value)
 
 

@@ -60,11 +60,11 @@ def _sample(name: str, lines: list[bytes], not_before: float, *, by_workspace: b
         own = [line for line in lines if _line_belongs(line, spelling)]
         if own:
             return _sample_of(name, own, not_before, by_workspace=by_workspace)
-    return Unknown(f"{name} is not among the pod's metrics; check guards[].metric.name", METRIC_MISSING)
+    return Unknown("not among the pod's metrics; check guards[].metric.name", METRIC_MISSING)
 
 
 def _sample_of(name: str, lines: list[bytes], not_before: float, *, by_workspace: bool) -> Sample | Unknown:
-    invalid = Unknown(f"{name} is not in the Prometheus text format", "MetricInvalid")
+    invalid = Unknown("not in the Prometheus text format", "MetricInvalid")
     if any(len(line) > MAX_LINE for line in lines):
         return invalid
     try:
@@ -75,26 +75,26 @@ def _sample_of(name: str, lines: list[bytes], not_before: float, *, by_workspace
     except _PARSE_ERRORS:
         return invalid
     if len({(line.name, tuple(sorted(line.labels.items()))) for line in series}) < len(series):
-        return Unknown(f"{name} has a series twice", "MetricInvalid")
+        return Unknown("it has a series twice", "MetricInvalid")
     if not all(time >= not_before for time in times):
-        return Unknown(f"{name} has a timestamp of its own that is too old", "Stale")
+        return Unknown("it has a timestamp of its own that is too old", "Stale")
     if not all(math.isfinite(value) for value in values):
-        not_finite = Unknown(f"{name} is not a finite number", "MetricInvalid")
+        not_finite = Unknown("not a finite number", "MetricInvalid")
         return Sample(not_finite, not_finite)
     total: float | Unknown = sum(values)  # math.fsum raises where the sum is too large
     if any(value < 0 for value in values):
-        total = Unknown(f"{name} is negative, so it is no counter; use reduce: Last", "MetricInvalid")
+        total = Unknown("negative, so it is no counter; use reduce: Last", "MetricInvalid")
     elif not math.isfinite(sum(values)):
-        total = Unknown(f"{name} is not a finite number", "MetricInvalid")
+        total = Unknown("not a finite number", "MetricInvalid")
     return Sample(
         total,
         max(values, default=0.0),
-        _buckets(name, series) if name.endswith("_bucket") else None,
+        _buckets(series) if name.endswith("_bucket") else None,
         workspaces_of(name, [(line.labels.get(LABEL), line.value) for line in series]) if by_workspace else None,
     )
 
 
-def _buckets(name: str, series: Sequence[PrometheusSample]) -> Buckets | Unknown:
+def _buckets(series: Sequence[PrometheusSample]) -> Buckets | Unknown:
     """The label sets' buckets as one. A histogram without series has observed nothing."""
     counts: dict[float, float] = {} if series else {math.inf: 0.0}
     try:
@@ -102,11 +102,11 @@ def _buckets(name: str, series: Sequence[PrometheusSample]) -> Buckets | Unknown
             bound = float(line.labels["le"])
             counts[bound] = counts.get(bound, 0.0) + line.value
     except (KeyError, ValueError):
-        return Unknown(f"{name} has no upper bound in its label le", "MetricInvalid")
+        return Unknown("it has no upper bound in its label le", "MetricInvalid")
     if len(counts) > MAX_BOUNDS:
-        return Unknown(f"{name} has more than {MAX_BOUNDS} buckets", "TooManyBuckets")
+        return Unknown(f"it has more than {MAX_BOUNDS} buckets", "TooManyBuckets")
     buckets = buckets_of(counts)
-    return Unknown(f"{name} has no +Inf bucket, or counts that fall", "MetricInvalid") if buckets is None else buckets
+    return Unknown("it has no +Inf bucket, or counts that fall", "MetricInvalid") if buckets is None else buckets
 
 
 def _families(text: str) -> Iterable[Metric]:

@@ -51,7 +51,7 @@ def members(body: bytes, query: RangeQuery, span: Span) -> tuple[Scraped, ...] |
         if isinstance(samples, Unknown):
             return samples
     else:
-        samples = [{at: _sample(query.key, value) for at, value in points.items()} for points in series.values()]
+        samples = [{at: _sample(value) for at, value in points.items()} for points in series.values()]
     return tuple(_remembered(found, query, span) for found in samples)
 
 
@@ -102,11 +102,11 @@ def _points(values: Any) -> Points:
     return points
 
 
-def _sample(key: str, value: float) -> Sample | Unknown:
+def _sample(value: float) -> Sample | Unknown:
     if not math.isfinite(value):
-        return Unknown(f"{key} is not a finite number", "MetricInvalid")
+        return Unknown("not a finite number", "MetricInvalid")
     if value < 0:
-        return Sample(Unknown(f"{key} is negative, so it is no counter; use reduce: Last", "MetricInvalid"), value)
+        return Sample(Unknown("negative, so it is no counter; use reduce: Last", "MetricInvalid"), value)
     return Sample(value, value)
 
 
@@ -122,17 +122,17 @@ def _histograms(key: str, series: Mapping[Labels, Points]) -> list[dict[float, S
         groups[tuple(by_name.items())][bound] = points
     if any(len(bounds) > MAX_BOUNDS for bounds in groups.values()):
         return Unknown(f"{key} has more than {MAX_BOUNDS} buckets", "TooManyBuckets")
-    return [_histogram(key, bounds) for bounds in groups.values()]
+    return [_histogram(bounds) for bounds in groups.values()]
 
 
-def _histogram(key: str, bounds: Mapping[float, Points]) -> dict[float, Sample | Unknown]:
+def _histogram(bounds: Mapping[float, Points]) -> dict[float, Sample | Unknown]:
     found: dict[float, Sample | Unknown] = {}
     for at in sorted({at for points in bounds.values() for at in points}):
         counts = {bound: points[at] for bound, points in bounds.items() if at in points}
         whole = len(counts) == len(bounds) and all(math.isfinite(count) and count >= 0 for count in counts.values())
         buckets = buckets_of(counts) if whole else None
         if buckets is None:
-            found[at] = Unknown(f"{key} has no +Inf bucket, or counts that fall", "MetricInvalid")
+            found[at] = Unknown("it has no +Inf bucket, or counts that fall", "MetricInvalid")
         else:
             found[at] = Sample(buckets[-1][1], buckets[-1][1], buckets)
     return found
