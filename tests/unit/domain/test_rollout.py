@@ -586,6 +586,17 @@ def test_a_bake_does_not_count_while_nobody_knows_whether_there_is_work() -> Non
     )
 
 
+def test_workers_that_were_waited_for_before_an_outage_at_0_have_their_whole_time_after_it() -> None:
+    """Scaled to 0 while one was starting, and the queue was lost with that. What nobody waited for is not overdue."""
+    one = {"stable": a_workload(1, revision=NEW, ready=0), "evidence": {"sync-errors": evidence(good=None)}}
+    waiting = moved(baking(**one)).rollout
+    assert waiting.waiting_since == NOW
+    held = moved(baking(**one | {"stable": a_workload(0, revision=NEW)}, status=a_status(waiting), queue=an_outage()))
+    later = NOW + timedelta(hours=1)
+    back = moved(baking(**one, status=a_status(held.rollout), queue=a_queue(100, now=later), now=later))
+    assert (back.rollout.phase, back.rollout.waiting_since) == (RolloutPhase.BAKING, later)
+
+
 def test_a_warning_stops_the_bakes_clock_and_quiet_starts_it_again() -> None:
     warned = moved(baking(evidence={"sync-errors": evidence(new=1)})).rollout
     assert (warned.phase, warned.step_start_time) == (RolloutPhase.BAKING, None)

@@ -42,11 +42,12 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
     if seen.is_down(world, was.candidate_revision):
         # Promoted without a worker (no work), or all of them are gone: what does not run shows nothing.
         return _awaiting(world, was.model_copy(update={"step_start_time": None}))
+    # From here on no worker is waited for, so that a deadline begins anew with the next that is.
+    was = was.model_copy(update={"waiting_since": None, "failing_since": None})
     if world.stable is not None and world.stable.replicas == 0 and isinstance(world.queue.latest, Unknown):
         # Held at 0, not for want of work: nobody knows whether there is some that it should have shown itself on.
         why = f"no worker of the new version runs, and the queue cannot be read: {world.queue.latest.why}"
         return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": why}))
-    was = was.model_copy(update={"waiting_since": None, "failing_since": None})
     objecting = [v for v in verdicts if v.objects]
     worried = next((v for v in objecting if v.state is not GuardState.UNKNOWN and not v.by_chance), None)
     if worried is not None:
