@@ -66,11 +66,10 @@ def _head(item: Object, now: datetime) -> Iterator[str]:
 def _numbers(status: Object) -> Iterator[str]:
     workers, queue = status.get("workers"), status.get("queue")
     if workers:
-        yield _line(
-            "workers",
-            f"{workers['ready']} Ready of {workers['stable'] + workers['canary']} asked for "
-            f"({workers['stable']} stable, {workers['canary']} canary)",
-        )
+        wanted = workers["stable"] + workers["canary"]
+        asked = f"; mode Enforce would ask for {wanted}" if _observes(status) else f" of {wanted} asked for"
+        split = f"({workers['stable']} stable, {workers['canary']} canary)"
+        yield _line("workers", f"{workers['ready']} Ready{asked} {split}")
     if queue:
         age = queue.get("oldestAgeSeconds")
         oldest = "" if age is None else f", the oldest for {age} s"
@@ -83,6 +82,11 @@ def _numbers(status: Object) -> Iterator[str]:
     pauses = (status.get("sync") or {}).get("pauses")
     if pauses:
         yield _line("paused by", ", ".join(pauses))
+
+
+def _observes(status: Object) -> bool:
+    """Whether nothing that it says is asked of anybody; from the status, as its numbers are, and not from the spec."""
+    return bool(_condition(status, "Reconciling").get("reason") == "Observing")
 
 
 def _rollout(rollout: Object) -> Iterator[str]:

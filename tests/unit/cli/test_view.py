@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from crm_operator.api.v1alpha1 import CrmIntegrationStatus
 from crm_operator.cli import view
+from crm_operator.domain.decide import decide
+from tests.unit.domain.builders import a_spec, a_world
 
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 NOW = datetime(2026, 11, 24, 3, 0, 0, tzinfo=UTC)
@@ -123,6 +126,14 @@ def test_half_an_answer_beats_none(field: str) -> None:
     status = {key: value for key, value in CANARY["status"].items() if key != field}
     lines = view.explain({**CANARY, "status": status}, NOW)
     assert lines[0].startswith("hubspot  ")
+
+
+def test_in_mode_observe_nothing_was_asked_for() -> None:
+    """What the operator itself says of an integration that has no workers of ours yet."""
+    status = decide(a_world(spec=a_spec(mode="Observe"), stable=None, status=CrmIntegrationStatus())).status.to_wire()
+    assert "  workers    0 Ready; mode Enforce would ask for 10 (10 stable, 0 canary)" in view.status(
+        an_object(**status), NOW
+    )
 
 
 def test_an_object_that_the_operator_has_not_seen() -> None:
