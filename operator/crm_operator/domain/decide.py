@@ -94,7 +94,8 @@ def decide(world: World) -> Plan:
     why = report.worth_writing(world.status, status, world.now)
     written = [] if why is None else [WriteStatus(status=status, can_wait=why == report.LIVE_NUMBERS, why=why)]
     # A bad version or a pause waits for nothing, and what is only observed does not shrink.
-    hurry = sync.paused or move.rollout.phase is RolloutPhase.ROLLING_BACK or observing.is_on(world)
+    stops_damage = sync.paused or move.rollout.phase is RolloutPhase.ROLLING_BACK
+    hurry = stops_damage or observing.is_on(world)
     holds = {} if hurry else dict(holds_of(world, allocation))
     if observing.is_on(world):
         actions: list[Action] = [*written, *(CountDecision(what=decision.what) for decision in decisions)]
@@ -103,7 +104,9 @@ def decide(world: World) -> Plan:
             *_recorded(world, status),
             *written,
             *([] if response.create is None else [response.create]),
-            *workload_actions(world, allocation, holds, why=_why(move.rollout.reason, size.why)),
+            *workload_actions(
+                world, allocation, holds, stops_damage=stops_damage, why=_why(move.rollout.reason, size.why)
+            ),
             *(event_of(decision) for decision in decisions),
         ]
     # Once more when none is held any longer, so that the workers are read at their own pace again.

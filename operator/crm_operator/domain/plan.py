@@ -40,7 +40,7 @@ class SetReplicas:
     role: Role
     replicas: int
     was: int
-    #: Takes work away from a bad version: goes ahead even when an earlier write of the plan failed.
+    #: Of a rollback or a pause: goes ahead even when an earlier write of the plan failed.
     stops_damage: bool = False
     why: str
 

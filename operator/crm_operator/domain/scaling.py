@@ -77,9 +77,8 @@ def size(world: World) -> Size:
     held = _current(world)
     match view.latest:
         case Unknown(why):
-            return Size(
-                replicas=_bound(held, spec), reason="QueueUnread", why=f"holding {held} workers: {why}", known=False
-            )
+            replicas = _bound(held, spec)
+            return Size(replicas=replicas, reason="QueueUnread", why=f"holding {replicas} workers: {why}", known=False)
         case QueueReading() as reading:
             return _from_reading(world, reading, held)
 

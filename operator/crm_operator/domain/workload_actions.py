@@ -31,16 +31,21 @@ def holds_of(world: World, allocation: Allocation) -> Iterator[tuple[Role, Hold]
             yield role, hold
 
 
-def workload_actions(world: World, allocation: Allocation, holds: Mapping[Role, Hold], *, why: str) -> Iterator[Action]:
+def workload_actions(
+    world: World, allocation: Allocation, holds: Mapping[Role, Hold], *, stops_damage: bool, why: str
+) -> Iterator[Action]:
     """Shrink before growing: damage stops first, and the total never exceeds what was allotted.
 
     So nothing grows either while a Deployment is held that should shrink.
+
+    `stops_damage`: a rollback or a pause, whose shrinking does not wait for its record. Any other does, as stable's
+    before a canary: if that is not recorded, it is not made either.
     """
     rollout = world.status.rollout
     settled = rollout is not None and rollout.phase is RolloutPhase.STABLE
     for role, large, target in _shrinking(world, allocation):
         if role not in holds:
-            yield SetReplicas(role=role, replicas=target, was=large.replicas, stops_damage=True, why=why)
+            yield SetReplicas(role=role, replicas=target, was=large.replicas, stops_damage=stops_damage, why=why)
     costs = {pod: cost for hold in holds.values() for pod, cost in hold.costs.items()}
     if costs:
         yield SetDeletionCosts(costs=costs, why="so that the workers with the fewest jobs go")

@@ -13,6 +13,7 @@ from tests.unit.domain.builders import (
     GOOD,
     NOW,
     SECOND,
+    a_canary_world,
     a_pause,
     a_queue,
     a_rollout,
@@ -21,6 +22,7 @@ from tests.unit.domain.builders import (
     a_workload,
     a_world,
     an_outage,
+    evidence,
 )
 
 #: Ten workers were needed a moment ago.
@@ -95,3 +97,21 @@ def test_what_somebody_changed_is_put_right_before_it_grows() -> None:
     actions = decide(later(stable=a_workload(10, intact=False), queue=a_queue(150))).actions
     kinds = [type(action) for action in actions if isinstance(action, SetReplicas | ApplyTemplate)]
     assert kinds == [ApplyTemplate, SetReplicas]
+
+
+@pytest.mark.parametrize(
+    ("world", "ahead"),
+    [
+        pytest.param(a_world(), {"stable": False}, id="stable, to make room for a canary"),
+        pytest.param(steady(queue=a_queue(50)), {"stable": False}, id="a smaller size"),
+        pytest.param(
+            a_canary_world(evidence={"sync-errors": evidence(new=20, good=0)}), {"canary": True}, id="a rollback"
+        ),
+        pytest.param(a_canary_world(target=GOOD), {"canary": False}, id="a canary that nobody wants any more"),
+        pytest.param(a_canary_world(pauses=(a_pause(),)), {"canary": True, "stable": True}, id="a pause"),
+    ],
+)
+def test_what_shrinks_although_it_could_not_be_recorded(world: World, ahead: dict[str, bool]) -> None:
+    """A bad version and a pause wait for nothing. Without a record anything else would be half a decision."""
+    sizes = [action for action in decide(world).actions if isinstance(action, SetReplicas)]
+    assert {action.role: action.stops_damage for action in sizes if action.replicas < action.was} == ahead

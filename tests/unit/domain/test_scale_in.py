@@ -275,9 +275,7 @@ def test_the_size_follows_in_a_later_pass_and_the_intent_is_recorded_before() ->
     assert (chosen.requeue_after, chosen.holds) == (SOONEST, True)
     last = decide(carried_out(world, action.costs))
     assert (last.requeue_after, last.holds) == (SOONEST, False)
-    assert list(last.actions) == [
-        SetReplicas(role="stable", replicas=1, was=5, stops_damage=True, why="4 jobs to do, 1 workers")
-    ]
+    assert list(last.actions) == [SetReplicas(role="stable", replicas=1, was=5, why="4 jobs to do, 1 workers")]
 
 
 def test_a_pause_waits_for_nobody() -> None:
