@@ -1,9 +1,7 @@
 """The one place that writes to workers and status: carries a Plan out, in its order.
 
-A failed write ends the plan, but for what stops damage: that goes ahead whatever happened before it. A SyncPause that
-could not be made ends nothing, since what follows does not rest on it. Events of decisions that stand in status are
-told too, because they are not decided again. Nothing is retried here; the next pass looks at the world again and
-decides anew.
+A failed write ends the plan, but for what `domain/course` lets go on: what takes work away from a bad version, and
+Events. Nothing is retried here; the next pass looks at the world again and decides anew.
 """
 
 import logging
@@ -29,6 +27,7 @@ from crm_operator.controller.kube import (
 from crm_operator.controller.render import deployment, deployment_name, fingerprint, is_owned, name_taken, sync_pause
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.workloads import Ledger, find
+from crm_operator.domain.course import Course
 from crm_operator.domain.key import Key
 from crm_operator.domain.plan import (
     Action,
@@ -84,21 +83,17 @@ class Applier:
         self._may_write = may_write
 
     async def apply(self, integration: Object, world: World, plan: Plan) -> None:
-        """Raises the KubeError that ended the plan, after what stops damage was tried, and told what stands in status.
-
-        If none did, the one of a SyncPause that could not be made.
-        """
+        """Raises the KubeError that counts most, when all was tried that can be."""
         failure: KubeError | None = None
-        ended = unrecorded = False
+        course = Course()
         for action in plan.actions:
-            if ended and not _goes_ahead(action, recorded=not unrecorded):
+            if not course.goes_on_with(action):
                 continue
             try:
                 await self._do(integration, world, action)
             except KubeError as error:
-                failure = error if failure is None or not ended else failure
-                ended = ended or not isinstance(action, CreatePause)
-                unrecorded = unrecorded or isinstance(action, RecordRevision | WriteStatus)
+                if course.failed(action):
+                    failure = error
         if failure is not None:
             raise failure
 
@@ -230,11 +225,6 @@ class Applier:
             "Created SyncPause",
             extra={"integration": str(_key(integration)), "pause": action.name, "reason": action.why},
         )
-
-
-def _goes_ahead(action: Action, *, recorded: bool) -> bool:
-    """After a failed write: what stops damage, and Events of decisions that stand in status."""
-    return (isinstance(action, SetReplicas) and action.stops_damage) or (recorded and isinstance(action, EmitEvent))
 
 
 def _key(integration: Object) -> Key:

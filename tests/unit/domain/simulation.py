@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, RolloutPhase, Strategy, Verb
 from crm_operator.domain.baseline import BaselineMemory
 from crm_operator.domain.breaches import BreachMemory
+from crm_operator.domain.course import Course
 from crm_operator.domain.decide import decide
 from crm_operator.domain.idle import WorkMemory
 from crm_operator.domain.load import LoadMemory
@@ -165,20 +166,21 @@ class Simulation:
     def operate(self, crash_after: int | None = None) -> Plan:
         """The operator looks once; with `crash_after`, only so many writes of its plan are carried out.
 
-        A refused write ends the plan as `controller/apply.py` has it; a crash forgets that one was.
+        A refused write ends the plan as `domain/course.py` has it; a crash forgets that one was.
         """
-        plan = decide(self.world())
+        plan, course = decide(self.world()), Course()
         refused: ApplyTemplate | None = None
         for n, action in enumerate(plan.actions):
             if crash_after is not None and n >= crash_after:
                 self._log("operator crashes")
                 refused = None
                 break
-            if isinstance(action, ApplyTemplate) and self._denies(action):
-                refused = refused or action
-            ahead = isinstance(action, EmitEvent) or (isinstance(action, SetReplicas) and action.stops_damage)
-            if ahead or refused is None:
+            if not course.goes_on_with(action):
+                continue
+            if not isinstance(action, ApplyTemplate) or not self._denies(action):
                 self._do(action)
+            elif course.failed(action):
+                refused = action
         self._refused = None if refused is None else _refused_write(refused)
         return plan
 
