@@ -48,12 +48,12 @@ from crm_operator.domain.world import World
 log = logging.getLogger(__name__)
 
 
-class TemplateNotTaken(Refused):
-    """The API server refused a template of Deployment NAME."""
+class ActionRefused(Refused):
+    """An action of a plan, and the refusal that it met."""
 
-    def __init__(self, refused: Refused, revision: str) -> None:
+    def __init__(self, refused: Refused, action: Action) -> None:
         super().__init__(refused.status, refused.reason, refused.message)
-        self.revision = revision
+        self.action = action
 
 
 class Applier:
@@ -83,7 +83,7 @@ class Applier:
         self._may_write = may_write
 
     async def apply(self, integration: Object, world: World, plan: Plan) -> None:
-        """Raises the KubeError that counts most, when all was tried that can be."""
+        """Raises the KubeError that counts most, when all was tried that can be; a refusal as ActionRefused."""
         failure: KubeError | None = None
         course = Course()
         for action in plan.actions:
@@ -93,7 +93,7 @@ class Applier:
                 await self._do(integration, world, action)
             except KubeError as error:
                 if course.failed(action):
-                    failure = error
+                    failure = ActionRefused(error, action) if isinstance(error, Refused) else error
         if failure is not None:
             raise failure
 
@@ -155,14 +155,7 @@ class Applier:
             await self._refuse_foreign(integration, name)
             # A Deployment starts with one pod unless told otherwise, and a paused one must not.
             body = {**intent, "spec": {**intent["spec"], "replicas": action.replicas}}
-        try:
-            stored = await self._kube.apply(
-                DEPLOYMENTS, metadata["namespace"], name, body, manager=FIELD_MANAGER_TEMPLATE
-            )
-        except Refused as error:
-            if action.role == "stable":
-                raise TemplateNotTaken(error, action.revision) from error
-            raise
+        stored = await self._kube.apply(DEPLOYMENTS, metadata["namespace"], name, body, manager=FIELD_MANAGER_TEMPLATE)
         self._cache.upsert(DEPLOYMENTS.kind, stored)
         self._ledger.templated(key, action.role, stored, fingerprint(intent))
         log.info(

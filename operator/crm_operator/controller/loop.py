@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from crm_operator.api.names import FIELD_MANAGER_STATUS
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
-from crm_operator.controller.apply import Applier, TemplateNotTaken
+from crm_operator.controller.apply import ActionRefused, Applier
 from crm_operator.controller.cache import Cache
-from crm_operator.controller.kube import CRMINTEGRATIONS, Conflict, Kube, NotFound, Object, Refused
+from crm_operator.controller.kube import CRMINTEGRATIONS, Conflict, Kube, NotFound, Object
 from crm_operator.controller.live_turns import LiveTurns
 from crm_operator.controller.observe import Observer
 from crm_operator.controller.pace import Pace
@@ -111,7 +111,7 @@ class Reconciler:
         except (Conflict, NotFound) as error:
             log.info("The world changed during a write", extra={"integration": str(key), "reason": str(error)})
             return CONFLICT_DELAY
-        except Refused as error:
+        except ActionRefused as error:
             self._refused[key] = _refused_write(error)
             log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
@@ -189,15 +189,12 @@ class Reconciler:
             self._enqueue_pause(pause)
 
 
-def _refused_write(error: Refused) -> RefusedWrite:
+def _refused_write(error: ActionRefused) -> RefusedWrite:
     """The API server's words, or our own where we refused it ourselves (code 0) and the reason is ours."""
     if not error.status:
-        return RefusedWrite(why=error.message[:600], reason=error.reason)
-    return RefusedWrite(
-        why=f"the API server refused a write: {error.message[:600]}",
-        reason="WriteRefused",
-        template=error.revision if isinstance(error, TemplateNotTaken) else None,
-    )
+        return RefusedWrite(action=error.action, why=error.message[:600], reason=error.reason)
+    why = f"the API server refused a write: {error.message[:600]}"
+    return RefusedWrite(action=error.action, why=why, reason="WriteRefused")
 
 
 def _recorded(integration: Object) -> CrmIntegrationStatus:

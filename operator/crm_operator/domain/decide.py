@@ -3,7 +3,7 @@
 Order of a plan: what a crash must find recorded, then what stops damage, then what restores, then what cleans up.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import (
@@ -18,6 +18,7 @@ from crm_operator.domain import (
     breaches,
     conflict,
     guards,
+    health,
     idle,
     observing,
     pause,
@@ -178,15 +179,13 @@ def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
     if scale_in.REFUSED in scaled.message and (was_scaled is None or scale_in.REFUSED not in was_scaled.message):
         yield Decision(time=world.now, what="DeletionCostRefused", why=scaled.message)
     ready, was_ready = new["Ready"], old.get("Ready")
-    if (
-        was_ready is None
-        or was_ready.reason != ready.reason
-        or was_ready.observed_generation != ready.observed_generation
+    template, refused = world.template, world.refused
+    if isinstance(template, TemplateRefused) and _is_news(ready, was_ready, lambda it: it.reason == "InvalidTemplate"):
+        yield Decision(time=world.now, what="TemplateRefused", why=ready.message)
+    if refused is not None and _is_news(
+        ready, was_ready, lambda it: it.reason == refused.reason or health.ALSO in it.message
     ):
-        if isinstance(world.template, TemplateRefused) and ready.reason == "InvalidTemplate":
-            yield Decision(time=world.now, what="TemplateRefused", why=ready.message)
-        elif world.refused is not None and ready.reason == world.refused.reason:
-            yield Decision(time=world.now, what="WriteRefused", why=ready.message)
+        yield Decision(time=world.now, what="WriteRefused", why=refused.why[:1000])
 
 
 def _worsened(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
@@ -200,6 +199,12 @@ def _worsened(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
             yield Decision(time=world.now, what="GuardCritical", why=f"{guard.name}: {guard.message}{blame}"[:1000])
         elif guard.state is GuardState.WARNING and state not in (GuardState.WARNING, GuardState.CRITICAL):
             yield Decision(time=world.now, what="GuardWarning", why=f"{guard.name}: {guard.message}"[:1000])
+
+
+def _is_news(now: Condition, was: Condition | None, says: Callable[[Condition], bool]) -> bool:
+    """Whether a condition `says` so, and did not say it of this spec before."""
+    before = was is not None and was.observed_generation == now.observed_generation and says(was)
+    return says(now) and not before
 
 
 def _turned(old: dict[str, Condition], new: dict[str, Condition], type_: str, status: str) -> bool:

@@ -37,6 +37,9 @@ _MOVING = (RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING, Rol
 _SHORT = ("AtMaximum", "RateLimited", "SLOBreached", conflict.REASON, step_back.REASON)
 #: Trouble that only a person ends.
 _STALLS = ("InvalidTemplate", "ImageFailedElsewhere", "ProgressDeadlineExceeded")
+#: Between what `Ready` is about and a refused write that it is not about.
+ALSO = "; also, "
+_LONGEST = 1000  # characters of a condition's message
 _ROLLED_BACK = (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
 
 
@@ -91,7 +94,7 @@ def conditions(found: Findings, *, instead: Mapping[str, Says] | None = None) ->
                 observed_generation=found.world.generation,
                 last_transition_time=transition_time(result, type_, says.status, found.world.now),
                 reason=says.reason,
-                message=says.message[:1000],
+                message=says.message[:_LONGEST],
             ),
         )
     return result
@@ -113,12 +116,8 @@ def phase(found: Findings) -> Phase:
 def message(found: Findings) -> str:
     """One sentence with numbers, for the on-call engineer."""
     rollout = found.rollout
-    if found.sync.paused:
-        return paused(found).message
-    if rollout.phase in _ROLLED_BACK:
-        return rolled_back(found).message
-    if (bad := trouble(found)) is not None:
-        return bad.message[:1000]
+    if found.sync.paused or rollout.phase in _ROLLED_BACK or trouble(found) is not None:
+        return ready(found).message[:_LONGEST]
     now = f"{_ready(found)} of {found.allocation.desired} workers Ready; {found.size.why}"
     if rollout.phase in _MOVING:
         now = f"{rollout.phase.value} {rollout.candidate_revision}: {rollout.reason}; {now}"
@@ -126,7 +125,7 @@ def message(found: Findings) -> str:
     if rollout.phase not in (RolloutPhase.CANARY, RolloutPhase.BAKING):
         worry = _first(found, GuardState.WARNING) or _first(found, GuardState.UNKNOWN)
         now = now if worry is None else f"{says_of(worry)}; {now}"
-    return now[:1000]
+    return now[:_LONGEST]
 
 
 def trouble(found: Findings) -> Says | None:
@@ -176,7 +175,18 @@ def _unpaused(found: Findings) -> str:
 
 
 def ready(found: Findings) -> Says:
-    """The summary: the workers serve as they should. True in a canary, while the stable version serves."""
+    """The summary: the workers serve as they should. True in a canary, while the stable version serves.
+
+    A refused write is told of beside what matters more: a pause, a rollback, a template that is refused.
+    """
+    says, refused = _summary(found), found.world.refused
+    if refused is None or refused.why in says.message:
+        return says
+    beside = f"{ALSO}{refused.why}"
+    return replace(says, message=f"{says.message[: max(0, _LONGEST - len(beside))]}{beside}")
+
+
+def _summary(found: Findings) -> Says:
     if found.sync.paused:
         return Says("False", "Paused", paused(found).message)
     if found.rollout.phase in _ROLLED_BACK:

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, Guard, GuardBaseline, GuardState, Verb
+from crm_operator.domain.plan import Action
 
 #: The reason of an Unknown that time alone will end: not read yet, or not often enough.
 STARTING = "Starting"
@@ -255,10 +256,9 @@ class TemplateRefused:
 class RefusedWrite:
     """A write of the pass before that the API server refused (quota, admission, RBAC), or that we refused ourselves."""
 
+    action: Action
     why: str  # its own words, shortened
     reason: str  # CamelCase, for a condition
-    #: The revision whose template Deployment NAME did not take. None: it was another write.
-    template: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,21 @@ from crm_operator.api.v1alpha1 import (
     RolloutStatus,
     WorkersStatus,
 )
+from crm_operator.domain.plan import Action
 from crm_operator.domain.revision import revision_of
 from crm_operator.domain.rollout import steps_hash
-from crm_operator.domain.world import Evidence, Pause, Pod, QueueReading, QueueView, Reading, Unknown, Workload, World
+from crm_operator.domain.world import (
+    Evidence,
+    Pause,
+    Pod,
+    QueueReading,
+    QueueView,
+    Reading,
+    RefusedWrite,
+    Unknown,
+    Workload,
+    World,
+)
 
 NOW = datetime(2026, 11, 24, 3, 0, 0, tzinfo=UTC)
 GOOD = "aaaaaaaaaaaaaaaa"
@@ -71,6 +83,10 @@ def a_queue(waiting: int = 0, *, good_for: float = 3600, now: datetime = NOW) ->
 
 def an_outage(why: str = "spec.queue.url: redis:6379 refused the connection", reason: str = "Refused") -> QueueView:
     return QueueView(latest=Unknown(why, reason))
+
+
+def a_refusal(action: Action, why: str = "denied by policy") -> RefusedWrite:
+    return RefusedWrite(action=action, why=f"the API server refused a write: {why}", reason="WriteRefused")
 
 
 def pods(

@@ -47,7 +47,7 @@ from crm_operator.domain.world import (
     Workload,
     World,
 )
-from tests.unit.domain.builders import NOW, a_queue, a_template, an_outage
+from tests.unit.domain.builders import NOW, a_queue, a_refusal, a_template, an_outage
 
 TICK = timedelta(seconds=1)
 
@@ -169,7 +169,7 @@ class Simulation:
         A refused write ends the plan as `domain/course.py` has it; a crash forgets that one was.
         """
         plan, course = decide(self.world()), Course()
-        refused: ApplyTemplate | None = None
+        refused: Action | None = None
         for n, action in enumerate(plan.actions):
             if crash_after is not None and n >= crash_after:
                 self._log("operator crashes")
@@ -177,11 +177,11 @@ class Simulation:
                 break
             if not course.goes_on_with(action):
                 continue
-            if not isinstance(action, ApplyTemplate) or not self._denies(action):
+            if not self._denies(action):
                 self._do(action)
             elif course.failed(action):
                 refused = action
-        self._refused = None if refused is None else _refused_write(refused)
+        self._refused = None if refused is None else a_refusal(refused, "denied")
         return plan
 
     def restart(self) -> None:
@@ -398,7 +398,9 @@ class Simulation:
             ),
         )
 
-    def _denies(self, action: ApplyTemplate) -> bool:
+    def _denies(self, action: Action) -> bool:
+        if not isinstance(action, ApplyTemplate):
+            return False
         denied = (self.denied and action.role == "stable") or action.revision in self.banned
         return denied and "stable" in self.deployments
 
@@ -450,8 +452,3 @@ class Simulation:
     def _log(self, line: str) -> None:
         seconds = int((self.now - NOW).total_seconds())
         self.lines.append(f"{seconds:5d} s  {line}")
-
-
-def _refused_write(action: ApplyTemplate) -> RefusedWrite:
-    template = action.revision if action.role == "stable" else None
-    return RefusedWrite(why="the API server refused a write: denied", reason="WriteRefused", template=template)

@@ -1,6 +1,5 @@
 """A rollback that does not get through is loud, and the canary goes to 0 in any case."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,19 +7,21 @@ import pytest
 
 from crm_operator.api.v1alpha1 import Condition, RolloutPhase
 from crm_operator.domain.decide import decide
-from crm_operator.domain.plan import ApplyTemplate, EmitEvent, Plan, SetReplicas
-from crm_operator.domain.world import RefusedWrite, World
+from crm_operator.domain.plan import ApplyTemplate, CreatePause, DeleteWorkload, EmitEvent, Plan, SetReplicas
+from crm_operator.domain.world import World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
     NOW,
     SECOND,
     a_pause,
+    a_refusal,
     a_rollout,
     a_spec,
     a_status,
     a_workload,
     a_world,
+    evidence,
     pods,
 )
 
@@ -40,10 +41,27 @@ def condition(plan: Plan, type_: str) -> Condition:
 
 
 GONE: dict[str, Any] = {"known_revisions": frozenset({NEW})}
-WRITE = RefusedWrite(why="the API server refused a write: denied by policy", reason="WriteRefused")
-DENIED: dict[str, Any] = {"refused": replace(WRITE, template=GOOD)}
-#: A SyncPause, a size or a ControllerRevision, or the template of another version.
-ANOTHER = [{"refused": WRITE}, {"refused": replace(WRITE, template=NEW)}]
+DENIED: dict[str, Any] = {
+    "refused": a_refusal(ApplyTemplate(role="stable", revision=GOOD, replicas=10, urgent=True, why=""))
+}
+NO_CANARY_SIZE: dict[str, Any] = {"refused": a_refusal(SetReplicas(role="canary", replicas=0, was=3, why=""))}
+NO_STABLE_SIZE: dict[str, Any] = {"refused": a_refusal(SetReplicas(role="stable", replicas=10, was=0, why=""))}
+NO_PAUSE: dict[str, Any] = {"refused": a_refusal(CreatePause(name="hubspot-auto", reason="", why=""))}
+#: What has nothing to do with the stable version's return.
+BESIDE = [
+    pytest.param(NO_PAUSE, id="a SyncPause"),
+    pytest.param(
+        {"refused": a_refusal(ApplyTemplate(role="stable", revision=NEW, replicas=10, urgent=False, why=""))},
+        id="another version's template",
+    ),
+    pytest.param({"refused": a_refusal(DeleteWorkload(role="canary", why=""))}, id="a deletion"),
+]
+#: A SyncPause or a size, or the template of another version: the template of this one may be taken.
+ANOTHER = [
+    *BESIDE,
+    pytest.param(NO_CANARY_SIZE, id="the canary's size"),
+    pytest.param(NO_STABLE_SIZE, id="the stable size"),
+]
 #: The template is back; the pods cannot be made, or do not start.
 WITHOUT_QUOTA: dict[str, Any] = {
     "stable": a_workload(10, ready=0, pods=(), pods_refused="pods is forbidden: exceeded quota")
@@ -58,7 +76,9 @@ LATE = timedelta(minutes=10)
     ("since", "parts", "words"),
     [
         pytest.param(SECOND, GONE, "the template of aaaaaaaaaaaaaaaa is not stored any more", id="template is gone"),
-        pytest.param(SECOND, DENIED, "denied by policy; it is tried again", id="write is denied"),
+        pytest.param(SECOND, DENIED, "denied by policy; it is tried again", id="template is denied"),
+        pytest.param(SECOND, NO_CANARY_SIZE, "denied by policy; it is tried again", id="the canary stays"),
+        pytest.param(SECOND, NO_STABLE_SIZE, "denied by policy; it is tried again", id="stable does not grow"),
         pytest.param(LATE, WITHOUT_QUOTA, "exceeded quota; give it what it needs", id="no pods are made"),
         pytest.param(LATE, BROKEN, "CreateContainerConfigError; give it what it needs", id="pods do not start"),
     ],
@@ -77,6 +97,42 @@ def test_what_stands_in_the_way_of_a_rollback_is_loud(since: timedelta, parts: d
     # Said once.
     again = rolling_back(since=since, **(parts | {"status": plan.status}))
     assert not [a for a in decide(again).actions if isinstance(a, EmitEvent)]
+
+
+PHASES = [RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("parts", BESIDE)
+def test_a_refused_write_that_does_not_hold_up_the_rollback_is_told_of_beside_it(
+    phase: RolloutPhase, parts: dict[str, Any]
+) -> None:
+    before = decide(rolling_back()).status.model_copy(update={"rollout": a_rollout(phase, step_start_time=NOW)})
+    plan = decide(rolling_back(status=before, **parts))
+    assert condition(plan, "RolledBack").reason != "RollbackBlocked"
+    assert (condition(plan, "Ready").status, condition(plan, "Ready").reason) == ("False", "RolledBack")
+    assert condition(plan, "Ready").message.startswith(f"{NEW} was rolled back to {GOOD}")
+    assert condition(plan, "Ready").message.endswith("; also, the API server refused a write: denied by policy")
+    assert "; also, the API server refused a write: denied by policy" in (plan.status.message or "")
+    told = [(a.type, a.reason) for a in plan.actions if isinstance(a, EmitEvent)]
+    assert told == [("Warning", "WriteRefused")]
+    # Said once, also when it was said before the rollback.
+    again = decide(rolling_back(status=plan.status, **parts))
+    assert not [a for a in again.actions if isinstance(a, EmitEvent)]
+
+
+def test_what_is_refused_before_a_rollback_is_not_told_again_in_it() -> None:
+    baking = a_status(a_rollout(RolloutPhase.BAKING, step_start_time=NOW))
+    refused = decide(rolling_back(status=baking, **NO_PAUSE)).status
+    assert [decision.what for decision in refused.decisions] == ["WriteRefused"]
+    plan = decide(rolling_back(status=refused, evidence={"sync-errors": evidence(new=11)}, **NO_PAUSE))
+    assert [decision.what for decision in plan.status.decisions[1:]] == ["GuardCritical", "RolledBack"]
+
+
+def test_a_rollback_that_is_late_says_so_although_another_write_is_refused() -> None:
+    plan = decide(rolling_back(since=LATE, **BROKEN, **NO_PAUSE))
+    assert "is not back after 10m" in condition(plan, "RolledBack").message
+    assert condition(plan, "Ready").message.endswith("refused a write: denied by policy")
 
 
 @pytest.mark.parametrize("parts", [GONE, DENIED, WITHOUT_QUOTA, BROKEN])
@@ -108,7 +164,7 @@ MIXED = pods(5) + pods(5, revision=NEW)
         pytest.param(DENIED | {"stable": a_workload(0, revision=NEW)}, [], id="it is at 0 already"),
         pytest.param(DENIED | {"stable": a_workload(10, revision=NEW, pods=MIXED)}, [], id="good ones beside it"),
         pytest.param(DENIED | {"stable": a_workload(10)}, [], id="the template is in, something else was denied"),
-        *(pytest.param(parts, [], id="another write was denied") for parts in ANOTHER),
+        *(pytest.param(*case.values, [], id=f"{case.id} was denied") for case in ANOTHER),
         pytest.param({"stable": a_workload(0)}, [(0, 10, False)], id="and back, once the template is in"),
         pytest.param(GONE, [], id="nothing to go back to: what runs stays"),
     ],
@@ -136,7 +192,7 @@ def test_a_failed_version_whose_template_cannot_be_replaced_is_stopped(
         pytest.param(
             {"stable": a_workload(10)}, RolloutPhase.CANARY, id="the template is in, something else was denied"
         ),
-        *(pytest.param(parts, RolloutPhase.CANARY, id="another write was denied") for parts in ANOTHER),
+        *(pytest.param(*case.values, RolloutPhase.CANARY, id=f"{case.id} was denied") for case in ANOTHER),
         pytest.param({"refused": None}, RolloutPhase.CANARY, id="not before the template was tried"),
     ],
 )

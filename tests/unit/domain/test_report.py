@@ -10,9 +10,9 @@ from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Phase, RolloutPhase, SyncState, SyncStatus
 from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
-from crm_operator.domain.plan import ApplyTemplate, RecordRevision, WriteStatus
+from crm_operator.domain.plan import ApplyTemplate, CreatePause, RecordRevision, SetReplicas, WriteStatus
 from crm_operator.domain.report import worth_writing
-from crm_operator.domain.world import Load, QueueView, RefusedWrite, TemplateRefused, Unknown, World
+from crm_operator.domain.world import Load, QueueView, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -22,6 +22,7 @@ from tests.unit.domain.builders import (
     a_pause,
     a_queue,
     a_reading,
+    a_refusal,
     a_rollout,
     a_status,
     a_workload,
@@ -36,9 +37,10 @@ def steady(**parts: Any) -> World:
 
 
 FAILING = steady(evidence={"sync-errors": evidence(good=11)})
+PAUSE = CreatePause(name="hubspot-auto", reason="", why="")
 #: Ten workers were needed a moment ago.
 HELD = Load(peak=10)
-REFUSED = steady(refused=RefusedWrite(why="quota", reason="WriteRefused"))
+REFUSED = steady(refused=a_refusal(SetReplicas(role="stable", replicas=12, was=10, why=""), "quota"))
 
 
 def status(world: World) -> CrmIntegrationStatus:
@@ -81,7 +83,7 @@ def condition(world: World, type_: str) -> tuple[str, str, str]:
         ),
         pytest.param(steady(pauses=(a_pause(),)), Phase.PAUSED, "False", "True", "False", id="pausing"),
         pytest.param(
-            steady(refused=RefusedWrite(why="quota", reason="WriteRefused")),
+            REFUSED,
             Phase.DEGRADED,
             "False",
             "False",
@@ -289,7 +291,8 @@ def test_a_status_always_fits_its_own_schema() -> None:
     for world in (
         steady(queue=an_outage(long)),
         a_world(template=TemplateRefused(long)),
-        steady(refused=RefusedWrite(why=long, reason="WriteRefused")),
+        steady(refused=a_refusal(PAUSE, long)),
+        steady(refused=a_refusal(PAUSE, long), pauses=(a_pause(),)),
         steady(pauses=(a_pause(reason="y" * 200),), status=a_status(sync=None)),
     ):
         CrmIntegrationStatus.model_validate(status(world).to_wire())

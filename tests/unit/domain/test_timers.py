@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, GuardState, GuardStatus
 from crm_operator.domain import report
 from crm_operator.domain.decide import decide
-from crm_operator.domain.world import Idle, Pause, QueueView, RefusedWrite, Unknown, World
+from crm_operator.domain.plan import ApplyTemplate, SetReplicas
+from crm_operator.domain.world import Idle, Pause, QueueView, Unknown, World
 from tests.unit.domain import transitions
-from tests.unit.domain.builders import GOOD, NOW, SECOND, a_queue
+from tests.unit.domain.builders import GOOD, NOW, SECOND, a_queue, a_refusal
 
 #: How much later it is looked at, in seconds: around each time that the rules name, and between.
 LATER = (1, 3, 5, 9, 11, 29, 31, 59, 61, 119, 121, 299, 301, 599, 601, 3599, 3601, 86_401)
@@ -74,7 +75,8 @@ def _disturbed(world: World, random: Random) -> World:
     if random.random() < 0.3:
         parts["pauses"] = (Pause(name="p", reason="r", since=NOW, expires=NOW + random.choice((5, 600)) * SECOND),)
     if random.random() < 0.3:
-        parts["refused"] = RefusedWrite(why="denied", reason="WriteRefused", template=random.choice((None, GOOD)))
+        template = ApplyTemplate(role="stable", revision=GOOD, replicas=1, urgent=True, why="")
+        parts["refused"] = a_refusal(random.choice((template, SetReplicas(role="stable", replicas=1, was=0, why=""))))
     if random.random() < 0.3:
         since = NOW - random.choice((0, 30, 59, 600)) * SECOND
         idle = Idle(since=since, empty_handed=random.choice((None, since)), finished=random.choice((None, 0, 7)))

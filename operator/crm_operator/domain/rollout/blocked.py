@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import RolloutPhase, RolloutStatus
+from crm_operator.domain.plan import ApplyTemplate, SetReplicas
 from crm_operator.domain.rollout.objections import pods_of, rolling
-from crm_operator.domain.world import World
+from crm_operator.domain.world import RefusedWrite, World
 
 #: The conditions' reason, and the Event's.
 REASON = "RollbackBlocked"
@@ -29,9 +30,7 @@ def is_kept_out(world: World, rollout: RolloutStatus) -> bool:
     In Canary the same keeps the next version from being tried: there is no stable one to try it beside.
     """
     returns = rollout.phase in (RolloutPhase.ROLLING_BACK, RolloutPhase.CANARY)
-    # Another write that was refused (a size, a SyncPause) says nothing of this template.
-    refused = None if world.refused is None else world.refused.template
-    if not returns or refused is None or refused != rollout.stable_revision or world.stable is None:
+    if not returns or not _is_template_refused(world, rollout) or world.stable is None:
         return False
     good = any(pod.ready and pod.revision == rollout.stable_revision for pod in pods_of(world.stable))
     return world.stable.revision != rollout.stable_revision and not good
@@ -43,7 +42,7 @@ def why(world: World, rollout: RolloutStatus) -> str | None:
         return None
     if is_gone(world, rollout.stable_revision):
         return f"the template of {rollout.stable_revision} is not stored any more; apply a good spec.workers.template"
-    if world.refused is not None:
+    if world.refused is not None and _holds_up(world, rollout):
         stopped = "; until then no worker runs, so that no job goes to the failed version"
         return f"{world.refused.why}; it is tried again every few seconds" + (
             stopped if is_kept_out(world, rollout) else ""
@@ -56,6 +55,21 @@ def why(world: World, rollout: RolloutStatus) -> str | None:
             f"{rolling(world.stable, version='stable')}; give it what it needs, or apply another spec.workers.template"
         )
     return None
+
+
+def _is_template_refused(world: World, rollout: RolloutStatus) -> bool:
+    """Whether Deployment NAME did not take the stable version's template."""
+    match world.refused:
+        case RefusedWrite(action=ApplyTemplate(role="stable", revision=revision)):
+            return revision == rollout.stable_revision
+        case _:
+            return False
+
+
+def _holds_up(world: World, rollout: RolloutStatus) -> bool:
+    """Whether a refused write keeps bad workers running or good ones away. A SyncPause, say, does neither."""
+    is_size = world.refused is not None and isinstance(world.refused.action, SetReplicas)
+    return is_size or _is_template_refused(world, rollout)
 
 
 def overdue(world: World, rollout: RolloutStatus) -> datetime | None:
