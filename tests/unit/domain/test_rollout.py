@@ -1,6 +1,5 @@
 """Every edge of the rollout's state machine, one row or test each."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +30,6 @@ from tests.unit.domain.builders import (
     a_status,
     a_workload,
     a_world,
-    an_outage,
     evidence,
     pods,
     read,
@@ -201,6 +199,13 @@ def test_enough_jobs_let_a_step_end() -> None:
     assert moved(world).rollout.step == 1
 
 
+def test_a_step_does_not_end_while_half_of_the_canary_cannot_be_read() -> None:
+    sides = Evidence(by_revision={NEW: read(0), GOOD: read(0, samples=8)}, overall=read(0, samples=9))
+    move = moved(a_canary_world(evidence={"sync-errors": sides}))
+    assert what(move) == []
+    assert move.rollout.reason == "guard sync-errors rests on 1 of 2 Ready workers of the new version"
+
+
 def test_the_hold_counts_from_when_the_pods_were_ready() -> None:
     started = a_rollout(RolloutPhase.CANARY, step_start_time=None, waiting_since=NOW - 90 * SECOND)
     move = moved(a_canary_world(status=a_status(started)))
@@ -286,149 +291,12 @@ def test_a_promotion_is_not_over_because_a_pause_took_all_workers() -> None:
     assert moved(resuming).rollout.phase is RolloutPhase.PROMOTING
 
 
-def test_no_progress_until_the_deadline_rolls_back() -> None:
-    stuck = a_workload(2, role="canary", revision=NEW, ready=0)
-    waiting = a_rollout(RolloutPhase.CANARY, step_start_time=None, waiting_since=NOW - timedelta(minutes=10))
-    move = moved(a_canary_world(canary=stuck, status=a_status(waiting)))
-    assert move.rollout.phase is RolloutPhase.ROLLING_BACK
-    assert "rollout.progressDeadline" in (move.rollout.reason or "")
-
-
 def test_waiting_for_work_is_no_lack_of_progress() -> None:
     world = a_canary_world(
         spec=twenty_jobs(),
         jobs_done={NEW: JobsDone(count=0, since=NOW)},
         status=a_status(a_rollout(RolloutPhase.CANARY, step_start_time=NOW - timedelta(days=1))),
     )
-    assert moved(world).rollout.phase is RolloutPhase.CANARY
-
-
-def test_a_canary_that_keeps_dying_rolls_back() -> None:
-    dying = pods(2, role="canary", revision=NEW, ready=False, restarts=3, waiting_reason="CrashLoopBackOff")
-    move = moved(a_canary_world(canary=a_workload(2, role="canary", revision=NEW, ready=0, pods=dying)))
-    assert move.rollout.phase is RolloutPhase.ROLLING_BACK
-    assert "restarted 3 times (CrashLoopBackOff)" in (move.rollout.reason or "")
-
-
-STARTING = {"step_start_time": None, "waiting_since": NOW - timedelta(minutes=2)}
-
-
-def failing(phase: RolloutPhase, *, since: timedelta | None = timedelta(seconds=60), **pod: Any) -> World:
-    """Of ten workers two are at NEW and do not start, in the canary or in a promotion without one."""
-    started = None if since is None else NOW - since
-    status = a_status(a_rollout(phase, **STARTING, failing_since=started))
-    in_canary = phase is RolloutPhase.CANARY
-    new = pods(2, role="canary" if in_canary else "stable", revision=NEW, ready=False, **pod)
-    if in_canary:
-        return a_canary_world(status=status, canary=a_workload(2, role="canary", revision=NEW, ready=0, pods=new))
-    return a_world(status=status, stable=a_workload(10, revision=NEW, ready=8, pods=pods(8) + new))
-
-
-@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING])
-@pytest.mark.parametrize(
-    "reason",
-    [
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "InvalidImageName",
-        "PostStartHookError",
-        "PreCreateHookError",
-        "PreStartHookError",
-        "RunContainerError",
-        "StartError",
-    ],
-)
-def test_workers_that_cannot_start_for_a_minute_end_the_rollout(phase: RolloutPhase, reason: str) -> None:
-    move = moved(failing(phase, waiting_reason=reason, waiting_message='configmap "crm" not found'))
-    assert move.rollout.phase is RolloutPhase.ROLLING_BACK
-    assert f'could not start for 1m: {reason} (configmap "crm" not found)' in (move.rollout.reason or "")
-
-
-@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING])
-def test_workers_that_cannot_start_have_a_minute_from_when_it_was_seen_first(phase: RolloutPhase) -> None:
-    first = moved(failing(phase, since=None, waiting_reason="CreateContainerConfigError"))
-    assert (first.rollout.phase, first.rollout.failing_since) == (phase, NOW)
-    assert first.look_again == NOW + 60 * SECOND
-    soon = moved(failing(phase, since=59 * SECOND, waiting_reason="CreateContainerConfigError"))
-    assert (soon.rollout.phase, soon.rollout.failing_since) == (phase, NOW - 59 * SECOND)
-
-
-@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING])
-def test_a_crashing_worker_that_runs_for_a_moment_does_not_start_the_clock_again(phase: RolloutPhase) -> None:
-    assert moved(failing(phase, since=30 * SECOND, restarts=1)).rollout.failing_since == NOW - 30 * SECOND
-    assert moved(failing(phase, restarts=2)).rollout.phase is RolloutPhase.ROLLING_BACK
-    assert "ended 2 times" in (moved(failing(phase, restarts=2)).rollout.reason or "")
-
-
-@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING])
-@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ErrImageNeverPull"])
-def test_an_image_that_cannot_be_pulled_is_said_and_waits_for_the_deadline(phase: RolloutPhase, reason: str) -> None:
-    move = moved(failing(phase, waiting_reason=reason))
-    assert (move.rollout.phase, move.rollout.failing_since) == (phase, None)
-    assert reason in (move.rollout.reason or "")
-    assert move.look_again == NOW + timedelta(minutes=8)
-
-
-@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING])
-def test_three_restarts_in_a_promotion_or_canary_are_enough(phase: RolloutPhase) -> None:
-    move = moved(failing(phase, since=None, restarts=3, waiting_reason="CrashLoopBackOff"))
-    assert move.rollout.phase is RolloutPhase.ROLLING_BACK
-    assert "restarted 3 times (CrashLoopBackOff)" in (move.rollout.reason or "")
-
-
-def test_workers_that_start_after_all_are_forgiven() -> None:
-    status = a_status(a_rollout(RolloutPhase.CANARY, **STARTING, failing_since=NOW - 59 * SECOND))
-    assert moved(a_canary_world(status=status)).rollout.failing_since is None
-
-
-def test_a_pause_forgives_what_could_not_start() -> None:
-    world = failing(RolloutPhase.CANARY, waiting_reason="CreateContainerConfigError")
-    assert moved(replace(world, pauses=(a_pause(),))).rollout.failing_since is None
-
-
-def test_a_first_version_that_cannot_start_stays() -> None:
-    world = failing(RolloutPhase.PROMOTING, waiting_reason="CreateContainerConfigError")
-    first = a_rollout(RolloutPhase.PROMOTING, **STARTING, stable_revision=None, failing_since=NOW - 60 * SECOND)
-    move = moved(replace(world, status=a_status(first)))
-    assert move.rollout.phase is RolloutPhase.PROMOTING
-    assert "CreateContainerConfigError" in (move.rollout.reason or "")
-
-
-@pytest.mark.parametrize(
-    ("stable", "to"),
-    [
-        pytest.param({"waiting_reason": "CreateContainerConfigError", "ready": False}, RolloutPhase.CANARY, id="alike"),
-        pytest.param({"restarts": 1, "ready": False}, RolloutPhase.CANARY, id="crashing"),
-        pytest.param({"restarts": 5}, RolloutPhase.CANARY, id="restarted of late"),
-        pytest.param(
-            {"restarts": 5, "started_at": NOW - timedelta(days=1)}, RolloutPhase.ROLLING_BACK, id="restarted long ago"
-        ),
-        pytest.param({}, RolloutPhase.ROLLING_BACK, id="sound"),
-    ],
-)
-def test_what_stable_suffers_too_is_not_the_release(stable: dict[str, Any], to: RolloutPhase) -> None:
-    world = failing(RolloutPhase.CANARY, waiting_reason="CreateContainerConfigError")
-    world = replace(world, stable=a_workload(8, pods=pods(1, **stable) + pods(7)))
-    assert moved(world).rollout.phase is to
-    if to is RolloutPhase.CANARY:
-        assert moved(world).look_again == NOW + timedelta(minutes=8), "a time that is over is not looked at again"
-
-
-@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING])
-def test_what_excuses_a_release_no_longer_is_looked_at_again_then(phase: RolloutPhase) -> None:
-    """Nothing else would bring it about: no pod changes when stable's restarts are ten minutes old."""
-    old = pods(1, restarts=5, started_at=NOW - timedelta(minutes=7))
-    world = failing(phase, waiting_reason="CreateContainerConfigError")
-    assert world.stable is not None
-    move = moved(replace(world, stable=replace(world.stable, pods=(*world.stable.pods, *old))))
-    assert (move.rollout.phase, move.look_again) == (phase, NOW + timedelta(minutes=3))
-
-
-def test_a_canary_that_dies_as_stable_does_is_not_to_blame() -> None:
-    dying = pods(2, role="canary", revision=NEW, ready=False, restarts=3)
-    stable = a_workload(8, pods=pods(8, restarts=5))
-    world = a_canary_world(stable=stable, canary=a_workload(2, role="canary", revision=NEW, ready=0, pods=dying))
     assert moved(world).rollout.phase is RolloutPhase.CANARY
 
 
@@ -494,119 +362,6 @@ def test_a_fix_for_a_rollback_whose_template_is_gone_goes_into_all_workers() -> 
         move = moved(world)
         assert (move.rollout.phase, move.rollout.stable_revision) == (RolloutPhase.PROMOTING, None)
         assert "the template of aaaaaaaaaaaaaaaa is gone" in move.decisions[0].why
-
-
-# --- promotion and bake ----------------------------------------------------------------------------------------------
-
-
-def test_promotion_waits_for_every_worker() -> None:
-    promoting = a_status(a_rollout(RolloutPhase.PROMOTING))
-    half = a_workload(10, revision=NEW, updated=5, pods=())
-    assert moved(a_world(status=promoting, stable=half)).rollout.phase is RolloutPhase.PROMOTING
-    move = moved(a_world(status=promoting, stable=a_workload(10, revision=NEW)))
-    assert (move.rollout.phase, move.rollout.step_start_time) == (RolloutPhase.BAKING, NOW)
-
-
-def test_a_first_deployment_does_not_bake() -> None:
-    first = a_status(a_rollout(RolloutPhase.PROMOTING, stable_revision=None))
-    move = moved(a_world(status=first, stable=a_workload(10, revision=NEW)))
-    assert (move.rollout.phase, move.rollout.stable_revision) == (RolloutPhase.STABLE, NEW)
-
-
-def test_a_promotion_that_sticks_rolls_back_at_the_deadline() -> None:
-    late = a_rollout(RolloutPhase.PROMOTING, waiting_since=NOW - timedelta(minutes=10))
-    world = a_world(status=a_status(late), stable=a_workload(10, revision=NEW, ready=0))
-    assert moved(world).rollout.phase is RolloutPhase.ROLLING_BACK
-
-
-def baking(**parts: Any) -> World:
-    started: timedelta = parts.pop("started", timedelta(minutes=5))
-    rollout = a_rollout(RolloutPhase.BAKING, step_start_time=NOW - started)
-    return a_world(**({"status": a_status(rollout), "stable": a_workload(10, revision=NEW)} | parts))
-
-
-def test_a_bake_that_is_over_makes_the_version_stable() -> None:
-    move = moved(baking(evidence={"sync-errors": evidence(new=0)}))
-    assert (move.rollout.phase, move.rollout.stable_revision) == (RolloutPhase.STABLE, NEW)
-    assert what(move) == ["Completed"]
-
-
-@pytest.mark.parametrize(
-    ("samples", "phase"),
-    [pytest.param(8, RolloutPhase.BAKING, id="too few"), pytest.param(9, RolloutPhase.STABLE, id="enough")],
-)
-def test_a_bake_ends_on_what_nearly_all_workers_say(samples: int, phase: RolloutPhase) -> None:
-    sides = Evidence(by_revision={NEW: read(0, samples=samples)}, overall=read(0))
-    assert moved(baking(evidence={"sync-errors": sides})).rollout.phase is phase
-
-
-def test_a_step_does_not_end_while_half_of_the_canary_cannot_be_read() -> None:
-    sides = Evidence(by_revision={NEW: read(0), GOOD: read(0, samples=8)}, overall=read(0, samples=9))
-    move = moved(a_canary_world(evidence={"sync-errors": sides}))
-    assert what(move) == []
-    assert move.rollout.reason == "guard sync-errors rests on 1 of 2 Ready workers of the new version"
-
-
-def test_a_bake_lasts_as_long_as_asked() -> None:
-    move = moved(baking(started=timedelta(minutes=4), evidence={"sync-errors": evidence(new=0)}))
-    assert move.rollout.phase is RolloutPhase.BAKING
-    assert move.look_again == NOW + timedelta(minutes=1)
-
-
-def test_a_bake_does_not_count_while_no_worker_of_the_version_is_up() -> None:
-    """Promoted at 0 workers for lack of work, and when work comes it does not start."""
-    none_up = {"stable": a_workload(10, revision=NEW, ready=0), "evidence": {"sync-errors": evidence(good=None)}}
-    move = moved(baking(**none_up))
-    assert (move.rollout.phase, move.rollout.step_start_time, move.rollout.waiting_since) == (
-        RolloutPhase.BAKING,
-        None,
-        NOW,
-    )
-    assert "0 of 10 workers of the new version are Ready" in (move.rollout.reason or "")
-    late = moved(baking(**none_up, status=a_status(move.rollout), now=NOW + timedelta(minutes=10)))
-    assert late.rollout.phase is RolloutPhase.ROLLING_BACK
-    up = moved(baking(status=a_status(move.rollout), evidence={"sync-errors": evidence(new=0)}))
-    assert (up.rollout.step_start_time, up.rollout.waiting_since) == (NOW, None)
-
-
-def test_a_bake_counts_without_work() -> None:
-    move = moved(baking(stable=a_workload(0, revision=NEW), evidence={"sync-errors": evidence(good=None)}))
-    assert move.rollout.phase is RolloutPhase.STABLE
-
-
-def test_a_bake_does_not_count_while_nobody_knows_whether_there_is_work() -> None:
-    """A bad version became stable: promoted by hand in an outage of the queue, at 0 workers."""
-    move = moved(
-        baking(stable=a_workload(0, revision=NEW), evidence={"sync-errors": evidence(good=None)}, queue=an_outage())
-    )
-    assert (move.rollout.phase, move.rollout.step_start_time) == (RolloutPhase.BAKING, None)
-    assert move.rollout.reason == (
-        "no worker of the new version runs, and the queue cannot be read: "
-        "spec.queue.url: redis:6379 refused the connection"
-    )
-
-
-def test_workers_that_were_waited_for_before_an_outage_at_0_have_their_whole_time_after_it() -> None:
-    """Scaled to 0 while one was starting, and the queue was lost with that. What nobody waited for is not overdue."""
-    one = {"stable": a_workload(1, revision=NEW, ready=0), "evidence": {"sync-errors": evidence(good=None)}}
-    waiting = moved(baking(**one)).rollout
-    assert waiting.waiting_since == NOW
-    held = moved(baking(**one | {"stable": a_workload(0, revision=NEW)}, status=a_status(waiting), queue=an_outage()))
-    later = NOW + timedelta(hours=1)
-    back = moved(baking(**one, status=a_status(held.rollout), queue=a_queue(100, now=later), now=later))
-    assert (back.rollout.phase, back.rollout.waiting_since) == (RolloutPhase.BAKING, later)
-
-
-def test_a_warning_stops_the_bakes_clock_and_quiet_starts_it_again() -> None:
-    warned = moved(baking(evidence={"sync-errors": evidence(new=1)})).rollout
-    assert (warned.phase, warned.step_start_time) == (RolloutPhase.BAKING, None)
-    again = moved(baking(status=a_status(warned), evidence={"sync-errors": evidence(new=0)})).rollout
-    assert again.step_start_time == NOW
-
-
-def test_a_bake_waits_for_what_cannot_be_read() -> None:
-    move = moved(baking(evidence={"sync-errors": evidence(new=Unknown("stale", "Stale"))}))
-    assert move.rollout.phase is RolloutPhase.BAKING
 
 
 def test_steps_hash_is_stable() -> None:
