@@ -82,6 +82,18 @@ class Scene:
     async def lift(self, name: str = "incident") -> Json:
         return await self.patch(f"{collection('syncpauses', self.namespace)}/{name}", {"spec": {"paused": False}})
 
+    async def quota(self, name: str, **hard: str) -> str:
+        """The path of a ResourceQuota that has counted what there is, and so is in force."""
+        quotas = f"/api/v1/namespaces/{self.namespace}/resourcequotas"
+        await self.post(quotas, {"metadata": {"name": name}, "spec": {"hard": hard}})
+
+        async def counted() -> bool:
+            quota = await self.find(f"{quotas}/{name}")
+            return quota is not None and (quota.get("status") or {}).get("used", {}).keys() == hard.keys()
+
+        await self.eventually(counted)
+        return f"{quotas}/{name}"
+
     async def settled(self, name: str = "hubspot", **spec: Any) -> Json:
         """An integration whose first version is Stable with all its workers Ready."""
         await self.create(name, **spec)

@@ -123,19 +123,23 @@ async def test_a_queue_that_cannot_be_read_says_what_to_change(scene: Scene) -> 
 
 async def test_a_write_that_a_quota_denies_is_said_and_tried_again(scene: Scene) -> None:
     await scene.settled()
-    quotas = f"/api/v1/namespaces/{scene.namespace}/resourcequotas"
-    await scene.post(quotas, {"metadata": {"name": "tight"}, "spec": {"hard": {"count/deployments.apps": "1"}}})
-
-    async def counted() -> bool:
-        quota = await scene.find(f"{quotas}/tight")
-        return quota is not None and (quota.get("status") or {}).get("used") == {"count/deployments.apps": "1"}
-
-    await scene.eventually(counted)
+    tight = await scene.quota("tight", **{"count/deployments.apps": "1"})
     await scene.change(workers=version(2))
     told = await scene.until(says("Ready", "False", "WriteRefused"))
     assert "exceeded quota: tight" in cond(told, "Ready")["message"]
     assert rollout(told)["phase"] == "Canary"
     await scene.deployment_until(lambda obj: replicas(2)(obj) or replicas(1)(obj))
-    await scene.patch(f"{quotas}/tight", {"spec": {"hard": {"count/deployments.apps": "2"}}})
+    await scene.patch(tight, {"spec": {"hard": {"count/deployments.apps": "2"}}})
     await scene.until(is_stable, within=40)
     await scene.deployment_until(lambda obj: image(obj).endswith(":2"))
+
+
+async def test_a_first_template_that_cannot_be_stored_is_said(scene: Scene) -> None:
+    """Nothing of it runs before: there would be no way back to it."""
+    full = await scene.quota("full", **{"count/controllerrevisions.apps": "0"})
+    await scene.create()
+    told = await scene.until(invalid_template)
+    assert "exceeded quota: full" in cond(told, "Ready")["message"]
+    assert await scene.deployment() is None
+    await scene.delete(full)
+    await scene.until(is_stable, within=40)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from tests.cluster.scene import (
     in_phase,
     replicas,
     rollout,
+    says,
     size,
     version,
 )
@@ -146,9 +147,43 @@ async def test_a_fix_is_tried_although_the_way_back_is_denied(scene: Scene) -> N
         assert await scene.deployment("hubspot-canary") is None
 
 
+async def test_a_canary_whose_size_cannot_be_changed_blocks_the_rollback(scene: Scene) -> None:
+    await scene.settled(rollout=HOLDING)
+    await scene.change(workers=version(2))
+    await scene.deployment_until(replicas(1), "hubspot-canary")
+    frozen = "object.spec.replicas == oldObject.spec.replicas"
+    async with forbidden(scene, frozen, "sizes are frozen", {"spec": {"replicas": 7}}):
+        await scene.annotate(abort="1")
+        blocked = await scene.until(is_blocked)
+        assert "sizes are frozen" in cond(blocked, "RolledBack")["message"]
+        assert size(await scene.deployment("hubspot-canary")) == 1
+    await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=40)
+
+
+async def test_a_template_that_cannot_be_stored_is_said_and_holds_up_no_rollback(scene: Scene) -> None:
+    """Of another version, which comes while a bad one bakes: it cannot begin, and would have been its end."""
+    await baking(scene)
+    full = await scene.quota("full", **{"count/controllerrevisions.apps": "2"})
+    await scene.change(workers=version(3))
+    told = await scene.until(says("Stalled", "True", "InvalidTemplate"))
+    assert "exceeded quota: full" in cond(told, "Ready")["message"]
+    assert rollout(told)["phase"] == "Baking"
+    scene.dead_letter(1)
+    await scene.until(rolled_back)
+    await scene.deployment_until(runs(1))
+    await scene.delete(full)
+    await scene.deployment_until(runs(3), within=60)
+
+
+def version_1_forbidden(scene: Scene) -> AbstractAsyncContextManager[None]:
+    expression = "!object.spec.template.spec.containers.exists(c, c.image.endsWith(':1'))"
+    template = {"spec": {"template": {"spec": {"containers": [{"name": "worker", "image": "localhost/worker:1"}]}}}}
+    return forbidden(scene, expression, "version 1 is not allowed any more", template)
+
+
 @asynccontextmanager
-async def version_1_forbidden(scene: Scene) -> AsyncIterator[None]:
-    """By an admission policy, on Deployments, until the end of the block."""
+async def forbidden(scene: Scene, expression: str, message: str, example: Json) -> AsyncIterator[None]:
+    """Updates of Deployments for which `expression` is false, as `example` is, until the end of the block."""
     policy = f"deny-{uuid4().hex[:8]}"
     registration = "/apis/admissionregistration.k8s.io/v1"
     await scene.post(
@@ -167,12 +202,7 @@ async def version_1_forbidden(scene: Scene) -> AsyncIterator[None]:
                         }
                     ]
                 },
-                "validations": [
-                    {
-                        "expression": "!object.spec.template.spec.containers.exists(c, c.image.endsWith(':1'))",
-                        "message": "version 1 is not allowed any more",
-                    }
-                ],
+                "validations": [{"expression": expression, "message": message}],
             },
         },
     )
@@ -182,7 +212,7 @@ async def version_1_forbidden(scene: Scene) -> AsyncIterator[None]:
         f"{registration}/validatingadmissionpolicybindings", {"metadata": {"name": policy}, "spec": binding}
     )
     try:
-        await scene.eventually(lambda: denied(scene))
+        await scene.eventually(lambda: denied(scene, example))
         yield
     finally:
         await scene.delete(f"{registration}/validatingadmissionpolicybindings/{policy}")
@@ -193,13 +223,12 @@ async def nobody_works(scene: Scene) -> bool:
     return not await scene.staying()
 
 
-async def denied(scene: Scene) -> bool:
+async def denied(scene: Scene, patch: Json) -> bool:
     """Whether the policy is in force: it takes the API server a moment."""
-    template = {"spec": {"template": {"spec": {"containers": [{"name": "worker", "image": "localhost/worker:1"}]}}}}
     answer = await scene.kube.patch(
         f"{scene.deployments}/hubspot",
         params={"dryRun": "All"},
-        json=template,
+        json=patch,
         headers={"content-type": "application/strategic-merge-patch+json"},
     )
     return answer.is_client_error
@@ -212,19 +241,12 @@ async def test_a_stable_version_that_cannot_start_any_more_is_loud(scene: Scene)
     await scene.change(workers=version(2))
     await scene.until(in_phase("Baking"))
     await scene.deployment_until(runs(2))
-    quotas = f"/api/v1/namespaces/{scene.namespace}/resourcequotas"
-    await scene.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
-
-    async def counted() -> bool:
-        quota = await scene.find(f"{quotas}/none")
-        return quota is not None and (quota.get("status") or {}).get("used") == {"pods": "2"}
-
-    await scene.eventually(counted)
+    none = await scene.quota("none", pods="0")
     scene.dead_letter(1)
     blocked = await scene.until(is_blocked, within=40)
     assert "0 of 2 workers of the stable version are Ready" in cond(blocked, "RolledBack")["message"]
     assert "exceeded quota: none" in cond(blocked, "RolledBack")["message"]
-    await scene.delete(f"{quotas}/none")
+    await scene.delete(none)
     await scene.until(lambda obj: rolled_back(obj) and not is_blocked(obj), within=60)
     await scene.deployment_until(runs(1))
 

@@ -21,7 +21,7 @@ from crm_operator.controller.templates import TemplateChecks
 from crm_operator.domain.decide import decide
 from crm_operator.domain.invalid import invalid_spec_status
 from crm_operator.domain.key import Key
-from crm_operator.domain.plan import Plan
+from crm_operator.domain.plan import Plan, RecordRevision
 from crm_operator.domain.world import STARTING, QueueReading, QueueView, RefusedWrite, Unknown, World
 
 log = logging.getLogger(__name__)
@@ -112,8 +112,11 @@ class Reconciler:
             log.info("The world changed during a write", extra={"integration": str(key), "reason": str(error)})
             return CONFLICT_DELAY
         except ActionRefused as error:
-            self._refused[key] = _refused_write(error)
             log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
+            if isinstance(error.action, RecordRevision):
+                self._templates.refuse(world.uid, error.action.revision, error.message, self._clock())
+                return CONFLICT_DELAY
+            self._refused[key] = _refused_write(error)
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
         reading = world.queue.latest
         known = reading if isinstance(reading, QueueReading) else None

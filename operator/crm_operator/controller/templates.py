@@ -1,6 +1,7 @@
 """Asks the API server whether it would take a pod template, before anything changes.
 
 A dry run of the Deployment: schema, defaults, admission and quota all have their say, in the API server's own words.
+Whether it can be stored as well is seen when that is tried; if not, it is as good as refused.
 """
 
 from datetime import datetime, timedelta
@@ -33,21 +34,32 @@ class TemplateChecks:
         uid = integration["metadata"]["uid"]
         if self._accepted.get(uid) == revision:
             return None
-        pause = RETRY
-        if uid in self._refused:
-            seen, verdict, paused = self._refused[uid]
-            if seen == revision:
-                if verdict.retry_at is not None and now < verdict.retry_at:
-                    return verdict
-                pause = min(2 * paused, LONGEST_RETRY)
+        seen, verdict, _ = self._refused.get(uid, (None, None, RETRY))
+        if seen == revision and verdict is not None and verdict.retry_at is not None and now < verdict.retry_at:
+            return verdict
+        pause = self._pause(uid, revision)
         answer = await self._ask(integration, revision, workers, now + pause)
         if isinstance(answer, TemplateRefused):
             self._refused[uid] = (revision, answer, pause)
+        elif answer is None:
+            self._accepted[uid] = revision  # what was refused before is kept, as it may be that it cannot be stored
         else:
             self._refused.pop(uid, None)
-        if answer is None:
-            self._accepted[uid] = revision
         return answer
+
+    def refuse(self, uid: str, revision: str, message: str, now: datetime) -> None:
+        """An accepted template could not be stored: until the next try nothing may begin that rests on it.
+
+        Else each plan would end at storing it, also one that rolls another version back.
+        """
+        pause = self._pause(uid, revision)
+        self._accepted.pop(uid, None)
+        self._refused[uid] = (revision, TemplateRefused(_their_words(message), retry_at=now + pause), pause)
+
+    def _pause(self, uid: str, revision: str) -> timedelta:
+        """Before it is asked about again."""
+        seen, _, pause = self._refused.get(uid, (None, None, RETRY))
+        return min(2 * pause, LONGEST_RETRY) if seen == revision else RETRY
 
     def forget(self, uid: str) -> None:
         self._refused.pop(uid, None)
