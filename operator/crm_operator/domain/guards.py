@@ -159,12 +159,18 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
         if was is not None and was.answer is Answer.ROLLBACK and not evidence.by_revision:
             return _verdict(guard, reading, state, blame="revision", where="since before the rollback")
         return _verdict(guard, reading, state, blame="provider")
-    began = next((was.since for was in world.status.guards if was.name == guard.name and was.state == state), world.now)
+    was = _was(world, guard)
+    lasting = was if was is not None and was.state is state else None
+    began = world.now if lasting is None else lasting.since
     started = world.status.rollout.start_time if world.status.rollout else None
     if started is None or began < started:
         return _verdict(
             guard, reading, state, blame="provider", where=f"since {began:%H:%M:%S}, before the rollout began"
         )
+    # Asked when it begins: workers come and go, and a breach may be looked into for long.
+    if (lasting is None or lasting.blame == "provider") and not _had_started(world, began):
+        where = f"since {began:%H:%M:%S}, before a worker of the new version had started"
+        return _verdict(guard, reading, state, blame="provider", where=where)
     past = _past(world, guard, whole_window=True)
     found = blame_of.alone(guard, reading, world.neighbours, past, began=began, now=world.now)
     where = f"since {began:%H:%M:%S}, after the rollout began" + (f", {found.why}" if found.why else "")
@@ -192,6 +198,16 @@ def _ran(world: World) -> timedelta:
     """How long the version on trial can have run."""
     started = None if world.status.rollout is None else world.status.rollout.start_time
     return timedelta.max if started is None else max(world.now - started, _A_MOMENT)
+
+
+def _had_started(world: World, time: datetime) -> bool:
+    """Whether a worker of the version on trial ran before `time`, of those that are there.
+
+    What is read every second and must be above its limit twice shows what happened seconds ago.
+    """
+    candidate, sides = candidate_of(world), (world.stable, world.canary)
+    pods = [pod for side in sides if side is not None for pod in side.pods if pod.revision == candidate]
+    return any(pod.started_at is not None and pod.started_at < time for pod in pods)
 
 
 def _who_works(world: World, evidence: Evidence) -> str | None:

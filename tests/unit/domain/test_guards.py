@@ -1,7 +1,7 @@
 """What each guard says, and whom it blames."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from tests.unit.domain.builders import (
     a_workload,
     a_world,
     evidence,
+    pods,
     read,
 )
 
@@ -127,28 +128,59 @@ def test_the_message_says_what_was_reduced(parts: dict[str, Any], message: str) 
     assert verdict.message.startswith(message)
 
 
-def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:
+def the_dead(value: float) -> dict[str, Any]:
+    """A guard that cannot tell versions apart, and what it says."""
     guard = a_guard(name="dead", metric={"from": "queue", "name": "dead"}, warning=None, critical={"above": 0})
-    began = a_rollout(RolloutPhase.CANARY).start_time
-    assert began is not None
+    return {"spec": a_spec(guards=[guard.to_wire()]), "evidence": {"dead": Evidence(overall=read(value))}}
+
+
+def test_what_breached_before_the_rollout_is_not_the_releases_fault() -> None:
+    began = NOW - timedelta(seconds=30)
+    rollout = a_rollout(RolloutPhase.CANARY, start_time=began)
     for since, blame in ((began - timedelta(seconds=1), "provider"), (began + timedelta(seconds=1), "revision")):
         was = GuardStatus(name="dead", state=GuardState.CRITICAL, since=since)
-        world = a_canary_world(
-            spec=a_spec(guards=[guard.to_wire()]),
-            status=a_status(a_rollout(RolloutPhase.CANARY), guards=[was]),
-            evidence={"dead": Evidence(overall=read(3))},
-        )
+        started = pods(2, role="canary", revision=NEW, started_at=began)
+        canary = a_workload(2, role="canary", revision=NEW, pods=started)
+        world = a_canary_world(status=a_status(rollout, guards=[was]), canary=canary, **the_dead(3))
         assert judged(world).blame == blame
 
 
+@pytest.mark.parametrize(
+    ("started", "blame"),
+    [
+        pytest.param(None, "provider", id="no worker of it runs yet"),
+        pytest.param(NOW, "provider", id="one has just started"),
+        pytest.param(NOW - SECOND, "revision", id="one ran before"),
+    ],
+)
+def test_what_no_worker_of_the_release_was_there_for_is_not_its_fault(started: datetime | None, blame: str) -> None:
+    """What happens just before a rollout begins is seen just after: a queue is read once a second, and twice."""
+    world = trying(started)
+    assert judged(world).blame == blame
+    if blame == "provider":
+        later = replace(trying(NOW + SECOND), status=decide(world).status, now=NOW + 60 * SECOND)
+        assert judged(later).blame == "provider", "it began before them"
+
+
+def trying(started: datetime | None) -> World:
+    """A canary of two workers that started then, and dead letters since a moment ago."""
+    canary = a_workload(2, role="canary", revision=NEW, pods=pods(2, role="canary", revision=NEW, started_at=started))
+    rollout = a_rollout(RolloutPhase.CANARY, start_time=NOW - SECOND)
+    return a_canary_world(status=a_status(rollout), canary=canary, **the_dead(3))
+
+
+def test_a_breach_that_lasts_does_not_end_with_the_workers_that_were_there() -> None:
+    """It was looked into when it began; since then all of them have been replaced."""
+    was = GuardStatus(name="dead", state=GuardState.CRITICAL, since=NOW - 60 * SECOND, blame="undecided")
+    world = trying(NOW - SECOND)
+    rollout = a_rollout(RolloutPhase.CANARY, start_time=NOW - 120 * SECOND)
+    assert judged(replace(world, status=a_status(rollout, guards=[was]))).blame == "revision"
+
+
 def test_what_another_integration_of_the_provider_has_as_well_is_not_the_releases_fault() -> None:
-    guard = a_guard(name="dead", metric={"from": "queue", "name": "dead"}, warning=None, critical={"above": 0})
     beside = Neighbour(name="hubspot-us", metric="dead", state=GuardState.CRITICAL, since=NOW - timedelta(seconds=3))
-    world = a_world(
-        spec=a_spec(guards=[guard.to_wire()]),
-        status=a_status(a_rollout(RolloutPhase.BAKING)),
-        evidence={"dead": Evidence(overall=read(3))},
-    )
+    status, baked = a_status(a_rollout(RolloutPhase.BAKING)), a_workload(10, revision=NEW)
+    world = a_world(status=status, stable=baked, **the_dead(3))
     assert judged(world).blame == "revision"
     verdict = judged(replace(world, neighbours=(beside,)))
     assert verdict.blame == "provider"
