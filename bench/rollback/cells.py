@@ -1,7 +1,7 @@
 """What is varied: the new version's share, how the workers are replaced, how long pods start, and when it goes bad."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -76,6 +76,8 @@ class Cell:
 
 
 MAIN = Cell(weight=MAIN_SHARE, surge=Surge.DEFAULT, start=Start.QUICK, phase=Phase.CANARY)
+#: The same after promotion.
+LATE = replace(MAIN, phase=Phase.BAKE)
 
 
 def cells(shares: Sequence[int] = SHARES) -> list[Cell]:

@@ -10,7 +10,7 @@ from bench.options import OUT, Out
 from bench.records import read
 from bench.rollback.cells import MAIN, SHARES, cells, select, usual
 from bench.rollback.external import Manifests
-from bench.rollback.measure import JOBS_PER_SECOND, MAIN_RUNS, RUNS, VARIED_RUNS, Setting, run
+from bench.rollback.measure import JOBS_PER_SECOND, LATE_RUNS, MAIN_RUNS, RUNS, VARIED_RUNS, Setting, run
 from bench.rollback.report import section
 from bench.stage import Run
 
@@ -38,7 +38,8 @@ def rollback(
         int | None,
         typer.Option(
             min=1,
-            help=f"Of each cell; default: {MAIN_RUNS} of the first, {VARIED_RUNS} of other surges, {RUNS} of the rest.",
+            help=f"Of each cell; default: {MAIN_RUNS} of the first, {LATE_RUNS} of it after promotion, "
+            f"{VARIED_RUNS} of other surges, {RUNS} of the rest.",
         ),
     ] = None,
     share: Annotated[list[int] | None, typer.Option(help="Of the workers, in percent; default: 10, 20, 50.")] = None,

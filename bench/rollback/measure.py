@@ -18,7 +18,7 @@ import redis
 
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
-from bench.rollback.cells import MAIN, Cell, Surge
+from bench.rollback.cells import LATE, MAIN, Cell, Surge
 from bench.rollback.controllers import GOOD, Controller, revision_of
 from bench.rollback.external import External, Manifests
 from bench.rollback.ours import Ours
@@ -36,8 +36,8 @@ from dev.cluster import Cluster, Tier
 
 NAME = "rollback"
 JOBS_PER_SECOND = 50.0
-#: Runs of `MAIN`, of each other cell, and of each with another strategy.
-MAIN_RUNS, RUNS, VARIED_RUNS = 30, 5, 3
+#: Runs of `MAIN`, of `LATE`, of each other cell, and of each with another strategy.
+MAIN_RUNS, LATE_RUNS, RUNS, VARIED_RUNS = 30, 20, 5, 3
 FAIL_EVERY = (3, 15)  # which write fails first, and then each so many; drawn for each run
 MAX_PHASE_SECONDS = 3.0  # from where the version has come as far as the cell asks, to its going bad
 #: So few jobs in the queue before a version goes bad: what the run before left is worked off.
@@ -50,7 +50,7 @@ class Setting:
     """How cells are measured."""
 
     cells: Sequence[Cell]
-    runs: int | None = None  # of each cell; None: `MAIN_RUNS`, `RUNS` and `VARIED_RUNS`
+    runs: int | None = None  # of each cell; None: `MAIN_RUNS` and so on
     jobs_per_second: float = JOBS_PER_SECOND
     external: Manifests | None = None  # None: the operator rolls back, started for it
 
@@ -60,8 +60,8 @@ class Setting:
         return NAME if self.external is None else f"{NAME}-{self.external.label}"
 
     def runs_of(self, cell: Cell) -> int:
-        usual = MAIN_RUNS if cell == MAIN else RUNS if cell.surge is Surge.DEFAULT else VARIED_RUNS
-        return self.runs or usual
+        often = {MAIN: MAIN_RUNS, LATE: LATE_RUNS}
+        return self.runs or often.get(cell, RUNS if cell.surge is Surge.DEFAULT else VARIED_RUNS)
 
 
 def run(how: Run, setting: Setting) -> None:

@@ -1,11 +1,12 @@
 """The section of docs/benchmarks.md on rollbacks. Arithmetic and text only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bench.figures import Aim, numbers, summary, table, verdict, where
 from bench.records import Json, Series, read
-from bench.rollback.cells import MAIN, SLOW_START, STRATEGIES
+from bench.rollback.cells import LATE, MAIN, SLOW_START, STRATEGIES
 
 #: Seconds, in every cell.
 ZERO_AIM, LAST_JOB_AIM = Aim(p50=0.7, p95=1.2), Aim(p95=2.5)
@@ -35,6 +36,8 @@ version; its share does not matter then.
 - **bad jobs**: jobs that the bad version started after its first failed one, most of which went well.
 """
 
+#: Of all strategies.
+_LATE = str(LATE).replace("/default/", "/*/")
 _MAIN_ROWS = (
     ("wanted no bad worker (at 0)", "zero", ZERO_AIM),
     ("last job started by the bad version", "last_job", LAST_JOB_AIM),
@@ -82,9 +85,24 @@ def page_section(results: Path) -> str:
 def section(series: Series) -> str:
     """The tables of one series: in detail of the main cell, in short of all."""
     names = list(dict.fromkeys(run["cell"] for run in series.runs))
-    parts = [_detail(name, _runs(series, name)) for name in names if name == str(MAIN)]
+    parts = [_detail(name, _runs(series, name)) for name in names if name in (str(MAIN), str(LATE))]
     cells = table(_CELL_HEAD, (_row(name, _runs(series, name)) for name in names))
-    return "\n\n".join([*parts, cells, _aims(series, names)])
+    return "\n\n".join([*parts, cells, _aims(series, names), *_promoted(series, names)])
+
+
+def _promoted(series: Series, names: Sequence[str]) -> Iterator[str]:
+    """All strategies after promotion in one sentence: a rollback ignores them, and of few runs p95 is the largest."""
+    same = [name for name in names if fnmatchcase(name, _LATE)]
+    if len(same) < 2:
+        return
+    runs = [run for name in same for run in _runs(series, name)]
+    zero, last = summary(_values(runs, "zero")), summary(_values(runs, "last_job"))
+    met = "met" if _meets(runs) else "**missed**"
+    yield (
+        f"A rollback ignores the strategy, and of a few runs p95 is the largest. All {len(runs)} of `{_LATE}` "
+        f"together: at 0 p50 {zero.p50:.2f}, p95 {zero.p95:.2f} s; last bad job p50 {last.p50:.2f}, "
+        f"p95 {last.p95:.2f}, most {last.max:.2f} s ({met})."
+    )
 
 
 def _detail(name: str, runs: Sequence[Json]) -> str:

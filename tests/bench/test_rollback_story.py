@@ -7,7 +7,7 @@ import pytest
 from bench.figures import Aim
 from bench.recorder import Change, Json
 from bench.records import Series
-from bench.rollback.cells import MAIN, SHARES, STRATEGIES, VARIED, Cell, Phase, Start, Surge, cells, select, usual
+from bench.rollback.cells import LATE, MAIN, SHARES, STRATEGIES, VARIED, Cell, Phase, Start, Surge, cells, select, usual
 from bench.rollback.report import section
 from bench.rollback.story import VERSION, Story
 from bench.rollback.workload import Addresses, demo_integration
@@ -163,3 +163,12 @@ def test_the_tables_have_a_row_for_each_setting_and_say_where_an_aim_is_missed()
     assert row in text
     assert "**missed** in `50/none/slow/canary` of 2, at 50 jobs/s" in text, "equal is not below"
     assert Aim(p95=2.5).shown() in text
+
+
+def test_all_strategies_after_promotion_are_judged_together_as_well() -> None:
+    runs = [a_run("20/full/quick/bake", 0.4, last_job=2.6), *[a_run(str(LATE), 0.3, last_job=1.5) for _ in range(20)]]
+    text = section(Series({"settings": {"jobs_per_s": 50.0}}, tuple(runs)))
+    assert f"`{LATE}`: from the first failed job to" in text
+    assert "**missed** in `20/full/quick/bake` of 2" in text
+    assert "All 21 of `20/*/quick/bake` together: at 0 p50 0.30, p95 0.30 s; last bad job p50 1.50, p95 1.50" in text
+    assert "most 2.60 s (met)." in text
