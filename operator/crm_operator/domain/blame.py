@@ -7,6 +7,7 @@ seconds. Asked by guards.py for every Critical verdict that has values per versi
 """
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,8 @@ SHARED_FAULT = 0.5
 SURE = 0.01
 #: More errors than this on both sides together need no test of chance.
 MANY = 1000
+#: A chance is at least this, and at most 1 without it.
+_LEAST = sys.float_info.epsilon
 
 #: Stable is looked at once more, this much later, before events are taken for the release's: an outage of the provider
 #: shows in stable once its jobs in flight are done, and a version that fails fast has many errors by then.
@@ -290,10 +293,15 @@ def share_of(guard: Guard, mine: Reading, other: Reading) -> float:
         a, b = both
         if guard.reduce is Reduce.QUANTILE or guard.reduce in LEVELS:
             return b.value / a.value
-        return (b.value / (b.base or 1.0)) / (a.value / (a.base or 1.0))
+        return _divided(b.value / (b.base or 1.0), a.value / (a.base or 1.0))
     if guard.reduce in baseline.COUNTING:
-        return (other.value / other.samples) / (mine.value / mine.samples)
+        return _divided(other.value / other.samples, mine.value / mine.samples)
     return other.value / mine.value
+
+
+def _divided(other: float, mine: float) -> float:
+    """`other / mine`. A worker may claim so little, or so many jobs, that nothing is left of `mine`."""
+    return other / mine if mine else math.inf
 
 
 def _is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
@@ -330,7 +338,11 @@ def _same_time(guard: Guard, mine: Reading, other: Reading) -> tuple[Recent, Rec
 
 
 def _at_most(count: int, of: int, chance: float) -> float:
-    """The chance of at most `count` hits in `of` tries (1..1000), each with `chance` in ]0, 1[."""
+    """The chance of at most `count` hits in `of` tries (1..1000), each with `chance` in [0, 1].
+
+    A share of jobs may round to 0 or 1: a worker may claim any number of them, and none is to keep us from deciding.
+    """
+    chance = min(max(chance, _LEAST), 1 - _LEAST)
     logs = (
         math.lgamma(of + 1)
         - math.lgamma(hits + 1)

@@ -35,6 +35,8 @@ from crm_operator.domain.world import Breadth, Reading, Recent, Unknown
 
 #: The shortest time over which versions are compared; doubled up to the guard's window.
 SHORTEST_SPAN = timedelta(seconds=2)
+#: A worker may claim any number; beyond this one a float does not count on.
+MOST = 2.0**53
 
 _T = TypeVar("_T")
 _BUCKET = "_bucket"
@@ -310,11 +312,12 @@ class Group:
         return not_filled(name, window, max(times)) if times else None
 
     def _growths(self, name: str, spans: Sequence[timedelta]) -> list[float] | None:
-        """What all together added to a counter within each of `spans`; None: none of them has it."""
+        """What all together added to a counter within each of `spans`, at most MOST; None: none of them has it."""
         known: list[CounterSeries] = [memory.counter for memory in self._all(name) if memory.counter.value is not None]
         if not known:
             return None
-        return [sum(grown) for grown in zip(*(counter.increases(spans, self.now) for counter in known), strict=True)]
+        together = zip(*(counter.increases(spans, self.now) for counter in known), strict=True)
+        return [min(sum(grown), MOST) for grown in together]
 
 
 _ONE_SAMPLE = Unknown("only one sample so far", "Starting")
