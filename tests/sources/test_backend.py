@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +171,22 @@ async def test_another_place_begins_anew_and_another_password_does_not() -> None
         found = await desk.when(lambda r: isinstance(r, Reading), reduce="Increase")
         assert found.value == 0
         assert "Authorization" not in other.requests[-1].headers
+
+
+async def test_another_root_begins_anew() -> None:
+    """The same name there is another number, and what it shows more is no increase."""
+
+    async def both(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"metrics": {FAILED: 100}, "all": {FAILED: 900}})
+
+    async with a_desk(both) as (desk, server):
+        await desk.when(is_value(0), reduce="Increase")
+        source = a_source(f"http://127.0.0.1:{server.port}/crm/metrics?provider=hubspot")
+        desk.hub.watch(KEY, dataclasses.replace(source, root=("all",)))
+        assert isinstance(desk.overall("Increase"), Unknown)
+        await desk.when(is_value(900))
+        found = await desk.when(lambda r: isinstance(r, Reading), reduce="Increase")
+        assert found.value == 0
 
 
 @pytest.mark.parametrize(

@@ -397,6 +397,29 @@ async def test_environment_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch)
         await yard.when(a_guard(), lambda r: isinstance(r, Reading))
 
 
+async def test_another_path_begins_anew() -> None:
+    """A counter of the same name is another one there, and what it shows more is no increase."""
+    pod, let_go = FakePod("127.0.0.2"), asyncio.Event()
+
+    async def by_path(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/other":
+            return web.Response(text=f"{ERRORS} 900\n")
+        if pod.requests > 2:
+            await let_go.wait()  # an answer of the old place that comes late
+        return web.Response(text=f"{ERRORS} 5\n")
+
+    pod.handler = by_path
+    async with served(pod) as yard:
+        await yard.when(a_guard(), lambda found: isinstance(found, Reading) and found.value == 0)
+        await yard.changes.until(lambda: pod.requests, is_so=lambda count: count > 2)
+        yard.hub.watch(KEY, yard.source(path="/other"))
+        assert isinstance(yard.overall(a_guard()), Unknown)
+        let_go.set()
+        found = await yard.when(a_guard(), lambda found: isinstance(found, Reading))
+        assert found.value == 0
+        await yard.when(a_guard(reduce="Last"), lambda found: isinstance(found, Reading) and found.value == 900)
+
+
 async def test_a_sample_ages() -> None:
     late = timedelta(0)
 

@@ -56,6 +56,7 @@ class PodFleet:
         self.levels = levels  # metrics that are remembered as gauges over the window
         self.pods: dict[str, PodMemory] = {}  # by uid
         self._jobs_of_gone: dict[str, JobsDone] = {}  # by revision, of pods that are forgotten
+        self._forgotten_at: datetime | None = None  # when the last of those left
 
     def targets(self, pods: Iterable[tuple[str, str, datetime | None]], now: datetime) -> None:
         """The pods that are there now: uid, revision, start of the process."""
@@ -174,7 +175,8 @@ class PodFleet:
         return all(pod.fault_of(JOBS_METRIC, Kind.COUNTER, now, self.stale_after) for pod in pods if pod.is_there)
 
     def _group(self, pods: Sequence[PodMemory], now: datetime) -> Group:
-        return Group(pods, now=now, stale_after=self.stale_after, called="pods")
+        left = self._forgotten_at
+        return Group(pods, now=now, stale_after=self.stale_after, called="pods", forgotten_at=left)
 
     def _forget(self, now: datetime) -> None:
         """Drop pods that left longer ago than any window reaches; their jobs stay counted with their revision."""
@@ -182,6 +184,7 @@ class PodFleet:
             if pod.gone_at is None or now - pod.gone_at <= self.keep:
                 continue
             del self.pods[uid]
+            self._forgotten_at = max(pod.gone_at, self._forgotten_at or pod.gone_at)
             total = _sum_jobs([_jobs_of(pod), self._jobs_of_gone.get(pod.revision)])
             if total.count:
                 self._jobs_of_gone[pod.revision] = total

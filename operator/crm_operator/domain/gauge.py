@@ -34,6 +34,7 @@ class GaugeSeries:
         self._newest: float | None = None
         self.first_at: datetime | None = None
         self.seen_at: datetime | None = None
+        self.forgotten_at: datetime | None = None  # the newest sample that was dropped
         #: Since when it has the value that it has now.
         self.same_since: datetime | None = None
 
@@ -78,7 +79,7 @@ class GaugeSeries:
     def forget_before(self, time: datetime) -> None:
         """Drop the samples taken at or before `time`."""
         while self._stretches and self._stretches[0].at <= time:
-            self._stretches.popleft()
+            self.forgotten_at = self._stretches.popleft().at
 
     @property
     def remembered(self) -> int:

@@ -68,6 +68,7 @@ class Group:
     now: datetime
     stale_after: timedelta  # a sample older than that is none
     called: str  # what they are, in the plural: `pods`
+    forgotten_at: datetime | None = None  # when the last of those left that are not remembered; None: all are
 
     def reduce(self, guard: Guard) -> Reading | Unknown:
         """The guard's value, with its breadth where that is asked, or why there is none."""
@@ -295,21 +296,21 @@ class Group:
 
     def _filled_at(self, name: str, known: Sequence[Growth[_T]], window: timedelta) -> Unknown | None:
         times = [at for series in known if (at := series.filled_at(window, self.now)) is not None]
+        times += [at + window for at in self._forgotten(window)]
         return not_filled(name, window, max(times)) if times else None
 
+    def _forgotten(self, window: timedelta) -> list[datetime]:
+        """When somebody left who may have added within the window and is not remembered."""
+        return [at for at in (self.forgotten_at,) if at is not None and at > self.now - window]
+
     def _unfilled_levels(self, name: str, window: timedelta) -> Unknown | None:
-        begin = self.now - window
-        times = [
-            level.first_at + window
+        known = [
+            _known_since(member, level)
             for member in self.members
-            if (memory := member.metrics.get(name)) is not None
-            and (level := memory.level) is not None
-            and level.first_at is not None
-            and level.first_at > begin
-            and not member.whole
-            and not member.is_heard_from_the_start(level.since)
+            if (memory := member.metrics.get(name)) is not None and (level := memory.level) is not None
         ]
-        return not_filled(name, window, max(times)) if times else None
+        times = [at for at in known if at is not None and at > self.now - window] + self._forgotten(window)
+        return not_filled(name, window, max(times) + window) if times else None
 
     def _growths(self, name: str, spans: Sequence[timedelta]) -> list[float] | None:
         """What all together added to a counter within each of `spans`, at most MOST; None: none of them has it."""
@@ -318,6 +319,15 @@ class Group:
             return None
         together = zip(*(counter.increases(spans, self.now) for counter in known), strict=True)
         return [min(sum(grown), MOST) for grown in together]
+
+
+def _known_since(member: Scraped, level: GaugeSeries) -> datetime | None:
+    """From when on it is known what a gauge was. None: since its process began, or as far as the source has it."""
+    if member.whole:
+        return None
+    if member.is_heard_from_the_start(level.since):
+        return level.forgotten_at
+    return max((at for at in (level.first_at, level.forgotten_at) if at is not None), default=None)
 
 
 _ONE_SAMPLE = Unknown("only one sample so far", "Starting")

@@ -47,6 +47,7 @@ class Growth(Generic[A]):
         self._steps: deque[Step[A]] = deque()
         self.first_at: datetime | None = None
         self.seen_at: datetime | None = None
+        self._forgotten_at: datetime | None = None  # the newest increase that was dropped
 
     def counts_from(self, window: timedelta) -> bool:
         """Whether a growth over `window` is known at all: two readings, or one of a process younger than that."""
@@ -58,7 +59,7 @@ class Growth(Generic[A]):
         """Until when a growth over `window` is only a lower bound. None: all of it is known.
 
         A process that was older than the window when it was first read may have added before; so may one that was not
-        read for longer than the window.
+        read for longer than the window. Of a window that has become longer, some may be forgotten.
         """
         if self._whole or self.first_at is None:
             return None
@@ -66,12 +67,14 @@ class Growth(Generic[A]):
         hidden = [step.at for step in self._seen_after(begin) if step.at - step.since > window]
         if not self._is_young(window) and self.first_at > begin:
             hidden.append(self.first_at)
+        if self._forgotten_at is not None and self._forgotten_at > begin:
+            hidden.append(self._forgotten_at)
         return max(hidden) + window if hidden else None
 
     def forget_before(self, time: datetime) -> None:
         """Drop the increases seen at or before `time`."""
         while self._steps and self._steps[0].at <= time:
-            self._steps.popleft()
+            self._forgotten_at = self._steps.popleft().at
 
     @property
     def remembered(self) -> int:

@@ -34,6 +34,12 @@ class WatchedBackend(Polled[BackendSource]):
         self._memory = Scraped(started_at=None, first_at=self._around.clock(), one_process=False)
         self._said: Scrape | Unknown | None = None
 
+    def update(self, source: BackendSource) -> None:
+        root = self.source.root
+        super().update(source)
+        if source.root != root:
+            self.begin_anew()  # a number of the same name is another one there
+
     def evidence(self, guard: Guard) -> Evidence:
         """Never by revision: the application does not know which worker did what."""
         group = Group([self._memory], now=self._around.clock(), stale_after=self.stale_after, called="")

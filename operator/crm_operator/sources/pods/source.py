@@ -33,3 +33,8 @@ class PodSource:
     by_workspace: frozenset[str] = frozenset()  # of `metrics`, counters whose workspaces guards ask for
     #: Names whose changes may wait for a second, when nothing else is new.
     background: frozenset[str] = frozenset()
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where each pod is asked."""
+        return self.port, self.path

@@ -47,12 +47,8 @@ class WatchedPods:
         self._source = source
         self._on_change = on_change
         self._clock = clock
-        self._fleet = PodFleet(keep=source.window, stale_after=_stale_after(source), levels=source.levels)
-        self._fleet.targets(_targets(source), clock())
-        self._busy = BusyPods()
-        self._answers = LastAnswers()
+        self._begin_anew()
         self._uids = {target.uid for target in source.targets}
-        self._resting: dict[str, _Rest] = {}
         self._asking: dict[str, asyncio.Task[News]] = {}  # by uid, those that have not answered yet
         self._rounds = 0
         self._untold = False  # something that can wait is new
@@ -63,11 +59,24 @@ class WatchedPods:
         self._wake = asyncio.Event()
         self._wake.set()
 
+    def _begin_anew(self) -> None:
+        """Nothing is known yet of what the pods say there."""
+        source = self._source
+        self._fleet = PodFleet(keep=source.window, stale_after=_stale_after(source), levels=source.levels)
+        self._fleet.targets(_targets(source), self._clock())
+        self._busy = BusyPods()
+        self._answers = LastAnswers()
+        self._resting: dict[str, _Rest] = {}
+
     def update(self, source: PodSource) -> None:
-        """Take the pods that are there now. New ones are read at once."""
+        """Take the pods that are there now. New ones are read at once, and all where another place is to be read."""
         if source == self._source:
             return
         before, self._source = self._source, source
+        if source.place != before.place:
+            # Another counter of the same name: what it shows more than this one is no increase.
+            self._begin_anew()
+            self._wake.set()
         self._fleet.keep = max(source.window, timedelta(0))
         self._fleet.levels = source.levels
         self._fleet.stale_after = max(_stale_after(source), _stale_after(before))  # until the next round is in
@@ -140,7 +149,7 @@ class WatchedPods:
     ) -> None:
         """Ask every pod at once and tell what is new; one that hangs keeps nobody from being heard."""
         source = self._source
-        names = source.metrics | {JOBS_METRIC, IN_PROGRESS_METRIC}
+        names, fleet = source.metrics | {JOBS_METRIC, IN_PROGRESS_METRIC}, self._fleet
 
         async def ask(target: PodTarget) -> News:
             async with own, running:
@@ -152,9 +161,11 @@ class WatchedPods:
                     not_before=(self._clock() - self._fleet.stale_after).timestamp(),
                     by_workspace=source.by_workspace,
                 )
+            del self._asking[target.uid]
+            if fleet is not self._fleet:
+                return News.NONE  # another place is asked by now
             self._rest(target.uid, found, timeout_seconds=scraper.timeout_seconds)
             news = self._take(target, found)
-            del self._asking[target.uid]
             if over:
                 self._tell(news)
             return news
