@@ -173,6 +173,7 @@ def test_a_declared_histogram_has_observed_nothing() -> None:
         pytest.param('took_bucket{le="one"} 1\n', "MetricInvalid", id="a bound in words"),
         pytest.param('took_bucket{le="1"} 1\n', "MetricInvalid", id="no +Inf"),
         pytest.param('took_bucket{le="1"} 3\ntook_bucket{le="+Inf"} 2\n', "MetricInvalid", id="counts that fall"),
+        pytest.param('took_bucket{le="1"} -3\ntook_bucket{le="+Inf"} 2\n', "MetricInvalid", id="a count below 0"),
         pytest.param('took_bucket{le="NaN"} 3\ntook_bucket{le="+Inf"} 2\n', "MetricInvalid", id="a bound that is none"),
         pytest.param(
             "".join(f'took_bucket{{le="{n}"}} 1\n' for n in [*range(64), "+Inf"]), "TooManyBuckets", id="65 buckets"

@@ -19,12 +19,13 @@ Buckets = tuple[tuple[float, float], ...]
 
 
 def buckets_of(counts: Mapping[float, float]) -> Buckets | None:
-    """Counts by upper bound, in order. None: it has no +Inf bucket, or its counts fall or have no end."""
+    """Counts by upper bound, in order. None: it has no +Inf bucket, or its counts fall, are below 0 or have no end."""
     ordered = tuple(sorted(counts.items()))
     if not ordered or ordered[-1][0] != math.inf or any(math.isnan(bound) for bound in counts):
         return None
     counted = [count for _, count in ordered]
-    return ordered if counted == sorted(counted) and all(map(math.isfinite, counted)) else None
+    rises = counted == sorted(counted) and counted[0] >= 0
+    return ordered if rises and all(map(math.isfinite, counted)) else None
 
 
 class HistogramSeries(Growth[tuple[float, ...]]):

@@ -420,8 +420,8 @@ def test_buckets_that_change_begin_anew_unless_nothing_was_counted() -> None:
 
 @pytest.mark.parametrize(
     "counts",
-    [{}, {1.0: 5.0}, {1.0: 5.0, INF: 4.0}, {math.nan: 1.0, INF: 4.0}, {1.0: 5.0, INF: INF}],
-    ids=["empty", "no +Inf", "falls", "NaN", "no end"],
+    [{}, {1.0: 5.0}, {1.0: 5.0, INF: 4.0}, {math.nan: 1.0, INF: 4.0}, {1.0: 5.0, INF: INF}, {1.0: -5.0, INF: 4.0}],
+    ids=["empty", "no +Inf", "falls", "NaN", "no end", "below 0"],
 )
 def test_what_are_no_buckets(counts: dict[float, float]) -> None:
     assert buckets_of(counts) is None
