@@ -259,6 +259,22 @@ def test_the_past_is_recorded_when_a_rollout_begins_and_when_it_promotes() -> No
     assert evaluate(world)[0].state is GuardState.OK
 
 
+def test_what_guards_counted_that_are_gone_is_dropped() -> None:
+    """Twenty guards that were renamed in the canary are more than a status may hold."""
+    old, new = ([f"{word}-{n}" for n in range(20)] for word in ("old", "new"))
+    past = {name: did(8).model_copy(update={"guard": name}) for name in (*old, *new)}
+    world = steady(
+        reading(0),
+        spec=a_spec(guards=[a_guard(name=name).to_wire() for name in new]),
+        status=a_status(a_rollout(RolloutPhase.CANARY, baseline=[past[name] for name in old])),
+        baseline={name: past[name] for name in new},
+        target="cccccccccccccccc",
+    )
+    started = advance(world, ()).rollout
+    assert started.candidate_revision == world.target
+    assert [item.guard for item in started.baseline] == sorted(new)
+
+
 def test_after_a_restart_the_record_may_know_more() -> None:
     recorded = [did(96, seconds=3600)]
     assert baseline.joined(recorded, {"sync-errors": did(8, seconds=300)}) == recorded

@@ -20,6 +20,7 @@ from crm_operator.api.v1alpha1 import (
     VerbStatus,
 )
 from crm_operator.domain import baseline
+from crm_operator.domain.default_guards import guards_of
 from crm_operator.domain.rollout import history
 from crm_operator.domain.rollout.blocked import is_gone, is_kept_out
 from crm_operator.domain.world import World
@@ -95,9 +96,14 @@ def start(
 
 
 def _baseline(world: World, was: RolloutStatus, stable: str | None) -> list[GuardBaseline]:
-    """What is known of `stable`: seen by now, or recorded when another version was tried beside it."""
-    known = stable is not None and stable == was.stable_revision
-    return baseline.joined(was.baseline, world.baseline) if known else []
+    """What is known of `stable`: seen by now, or recorded when another version was tried beside it.
+
+    Of guards that are still there: a status holds no more than a spec may have.
+    """
+    if stable is None or stable != was.stable_revision:
+        return []
+    names = {guard.name for guard, _ in guards_of(world.spec.guards)}
+    return [item for item in baseline.joined(was.baseline, world.baseline) if item.guard in names]
 
 
 def _hold(world: World, was: RolloutStatus, stable: str, failed_in: str) -> Move:
