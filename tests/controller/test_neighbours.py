@@ -14,6 +14,7 @@ from tests.unit.domain.builders import NOW, a_rollout, a_spec, a_status
 
 HUBSPOT = Key("crm", "hubspot")
 ERRORS = GuardStatus(name="sync-errors", state=GuardState.OK, since=NOW, message="0 errors")
+BLAMED = ERRORS.model_copy(update={"state": GuardState.CRITICAL, "blame": "revision"})
 
 
 def integration(name: str, status: CrmIntegrationStatus, namespace: str = "crm", **spec: Any) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def test_nobody_else_tells() -> None:
             integration("elsewhere", a_status(guards=[ERRORS]), namespace="other"),
             integration("zoho", a_status(guards=[ERRORS]), provider="zoho"),
             integration("idle", a_status(guards=[ERRORS.model_copy(update={"state": GuardState.INACTIVE})])),
+            integration("back", a_status(a_rollout(RolloutPhase.ROLLING_BACK), guards=[BLAMED])),
             integration("old", a_status(guards=[ERRORS.model_copy(update={"name": "gone"})])),
             broken,
         )

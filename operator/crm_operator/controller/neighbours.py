@@ -1,7 +1,8 @@
 """The other integrations of a provider in the same namespace, as far as they tell whether the provider fails.
 
 From their recorded status in the cache: a guard that changes is written at once. One with a release
-of its own on trial tells nothing of the provider. Asked by the observer while a version works without a stable one
+of its own on trial tells nothing of the provider, nor does a guard that blames a release, which is rolled back now: the
+same bad build may be at work here. Asked by the observer while a version works without a stable one
 beside it; loops over the namespace, so not on every pass.
 """
 
@@ -36,7 +37,11 @@ def _guards(item: Object) -> Iterator[Neighbour]:
         return  # what cannot be read proves nothing
     if is_on_trial(status):
         return
-    said = {guard.name: guard for guard in status.guards if guard.state is not GuardState.INACTIVE}
+    said = {
+        guard.name: guard
+        for guard in status.guards
+        if guard.state is not GuardState.INACTIVE and guard.blame != "revision"
+    }
     for guard, _ in guards_of(spec.guards):
         if guard.name in said:
             yield Neighbour(

@@ -142,11 +142,12 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
 
     Without a release on trial: the value of `revision`, if there is one.
     """
-    reading = evidence.by_revision.get(revision or "", evidence.overall)
+    reading = _value_of(evidence, revision)
     if isinstance(reading, Unknown):
         if reading.reason == NO_PODS and not on_trial:
+            which = " of the stable version" if evidence.by_revision else ""
             return Verdict(
-                guard=guard, state=GuardState.INACTIVE, message="no worker runs, so there is nothing to judge"
+                guard=guard, state=GuardState.INACTIVE, message=f"no worker{which} runs, so there is nothing to judge"
             )
         return _unknown(guard, reading)
     state = _state(guard, reading)
@@ -175,6 +176,17 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
     found = blame_of.alone(guard, reading, world.neighbours, past, began=began, now=world.now)
     where = f"since {began:%H:%M:%S}, after the rollout began" + (f", {found.why}" if found.why else "")
     return _blamed(guard, reading, found, where)
+
+
+def _value_of(evidence: Evidence, revision: str | None) -> Reading | Unknown:
+    """Of one version, or of all for None.
+
+    When a rollback after promotion begins, only workers of the failed version are there: what they do says nothing of
+    the stable one, which comes up, and must not be paused for it.
+    """
+    if revision is None:
+        return evidence.overall
+    return evidence.by_revision.get(revision) or Unknown("no worker of this version runs", NO_PODS)
 
 
 def _blamed(guard: Guard, reading: Reading, found: Finding, where: str) -> Verdict:

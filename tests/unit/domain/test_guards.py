@@ -246,6 +246,14 @@ def test_what_a_rolled_back_version_did_is_not_held_against_the_one_that_works(p
     assert judged(a_world(status=a_status(a_rollout(phase)), evidence={"sync-errors": left})).state is GuardState.OK
 
 
+@pytest.mark.parametrize("phase", [RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK, RolloutPhase.STABLE])
+def test_nor_while_none_of_the_one_that_works_is_up_yet(phase: RolloutPhase) -> None:
+    left = Evidence(by_revision={NEW: read(30)}, overall=read(30))
+    verdict = judged(a_world(status=a_status(a_rollout(phase)), evidence={"sync-errors": left}))
+    assert verdict.state is GuardState.INACTIVE
+    assert verdict.message == "no worker of the stable version runs, so there is nothing to judge"
+
+
 def test_a_guard_without_pods_is_inactive_in_steady_state() -> None:
     nothing = Evidence(overall=Unknown("no pods", "NoPods"))
     assert judged(a_world(evidence={"sync-errors": nothing})).state is GuardState.INACTIVE

@@ -1,5 +1,6 @@
 """The automatic pause: when it is asked for, that it is made once, and that a person's word wins."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +22,9 @@ from crm_operator.domain.plan import CreatePause, Plan, SetReplicas, WriteStatus
 from crm_operator.domain.world import Evidence, OwnPause, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
+    NEW,
     NOW,
+    SECOND,
     a_canary_world,
     a_guard,
     a_pause,
@@ -257,6 +260,25 @@ def test_what_a_rolled_back_version_left_behind_does_not_pause() -> None:
     plan = decide(left_by(Answer.ROLLBACK))
     assert made(plan) == []
     assert (plan.status.guards[0].answer, plan.status.guards[0].blame) == (Answer.ROLLBACK, "revision")
+
+
+def test_a_rollback_in_the_bake_pauses_nothing_while_only_the_bad_version_is_there() -> None:
+    bad = read(20, samples=10)
+    world = a_world(
+        spec=a_spec(onCritical={"pause": True}),
+        status=a_status(a_rollout(RolloutPhase.BAKING)),
+        stable=a_workload(10, revision=NEW),
+        evidence={"sync-errors": Evidence(by_revision={NEW: bad}, overall=bad)},
+    )
+    phases = []
+    for second in range(3):
+        plan = decide(replace(world, now=NOW + second * SECOND))
+        assert made(plan) == []
+        assert plan.status.rollout is not None
+        phases.append(plan.status.rollout.phase)
+        world = replace(world, status=plan.status)
+    assert set(phases) == {RolloutPhase.ROLLING_BACK}
+    assert world.status.guards[0].answer is Answer.ROLLBACK
 
 
 def test_a_stable_version_that_fails_after_the_rollback_does() -> None:
