@@ -2,9 +2,12 @@
 
 import pytest
 
+from tests.cluster.fake_workers import fake_workers
 from tests.cluster.kube import collection
 from tests.cluster.objects import a_guard
-from tests.cluster.scene import Json, Scene, cond, is_paused, replicas, size
+from tests.cluster.scene import Json, Scene, cond, in_phase, is_paused, replicas, size, version
+from tests.cluster.test_baseline import ERRORS, TWO, fail, two_left
+from tests.cluster.test_rollout import BAKING, rolled_back
 
 pytestmark = pytest.mark.cluster
 
@@ -74,3 +77,29 @@ async def test_an_automatic_pause_holds_its_integration_only_and_goes_with_it(sc
     assert size(await scene.deployment("hubspot-us")) == 2
     await scene.delete(f"{collection('crmintegrations', scene.namespace)}/hubspot")
     await scene.gone(f"{collection('syncpauses', scene.namespace)}/{pause['metadata']['name']}")
+
+
+async def test_a_bad_version_in_the_bake_is_rolled_back_and_pauses_nothing(scene: Scene) -> None:
+    """Neither for its errors, while no stable worker can be read yet, nor for the dead letters that they end as."""
+    async with fake_workers(scene) as workers:
+        metrics = {"pods": {"port": workers.port, "interval": "1s"}}
+        spec = PAUSES | {"guards": [ERRORS, DEAD]}
+        await scene.settled(scaling=TWO, metrics=metrics, rollout=BAKING, **spec)
+        await scene.change(workers=version(2))
+        await scene.until(in_phase("Baking"))
+        await scene.deployment_until(replicas(2))
+        await scene.eventually(lambda: two_left(scene))
+        names = await workers.work(0, 0)
+        fail(workers, names, errors=0, jobs=0)
+        await workers.read_again(*names)
+        fail(workers, names, errors=200, jobs=400)
+        await scene.until(in_phase("RollingBack"))
+        scene.dead_letter(3)
+        await scene.until(lambda obj: any(guard["state"] == "Critical" for guard in obj["status"]["guards"][1:]))
+        await scene.until(rolled_back)
+        await scene.deployment_until(replicas(2))
+        back = await scene.until(lambda obj: obj["status"]["guards"][0]["state"] != "Critical")
+        dead = back["status"]["guards"][1]
+        assert (dead["state"], dead["blame"], dead["answer"]) == ("Critical", "revision", "Rollback")
+        assert await made(scene) == []
+        assert not decided(back, "PauseRequested")

@@ -24,6 +24,12 @@ def transition_time(conditions: Sequence[Condition], type_: str, status: str, no
     return now.replace(microsecond=0)
 
 
+def since(conditions: Sequence[Condition], type_: str) -> datetime | None:
+    """Since when the condition is True, at whole seconds. None: it is not."""
+    found = (old for old in conditions if old.type == type_ and old.status == "True")
+    return next((condition.last_transition_time for condition in found), None)
+
+
 def is_true(conditions: Sequence[Condition], type_: str) -> bool:
     """Whether the condition is there and True."""
     return any(condition.type == type_ and condition.status == "True" for condition in conditions)

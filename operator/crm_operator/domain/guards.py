@@ -20,7 +20,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
     Threshold,
 )
-from crm_operator.domain import baseline, breaches, breadth, clearing, usual
+from crm_operator.domain import baseline, breaches, breadth, clearing, conditions, usual
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
@@ -156,9 +156,8 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
         verdict = clearing.kept(_verdict(guard, reading, state), _was(world, guard), world.now, revision=revision)
         return _maybe_usual(world, verdict, reading, None, past)
     if not on_trial:
-        was = _was(world, guard)
-        if was is not None and was.answer is Answer.ROLLBACK and not evidence.by_revision:
-            return _verdict(guard, reading, state, blame="revision", where="since before the rollback")
+        if not evidence.by_revision and _is_left_behind(world, guard):
+            return _verdict(guard, reading, state, blame="revision", where="left by the version that was rolled back")
         return _verdict(guard, reading, state, blame="provider")
     was = _was(world, guard)
     lasting = was if was is not None and was.state is state else None
@@ -187,6 +186,23 @@ def _value_of(evidence: Evidence, revision: str | None) -> Reading | Unknown:
     if revision is None:
         return evidence.overall
     return evidence.by_revision.get(revision) or Unknown("no worker of this version runs", NO_PODS)
+
+
+def _is_left_behind(world: World, guard: Guard) -> bool:
+    """Whether a value of all versions is Critical for what the one did that was rolled back.
+
+    It was so when that was decided, or turned so since: while the last workers of that version end, or within the
+    guard's window. A job that fails is a dead letter a moment after its error was counted, and other sources are read
+    more seldom than the workers.
+    """
+    rollout, was = world.status.rollout, _was(world, guard)
+    if was is not None and was.answer is Answer.ROLLBACK:
+        return True
+    decided = conditions.since(world.status.conditions, "RolledBack")
+    began = was.since if was is not None and was.state is GuardState.CRITICAL else world.now
+    if rollout is None or decided is None or began < decided:
+        return False
+    return rollout.phase is RolloutPhase.ROLLING_BACK or began < decided + clearing.clear_for(guard)
 
 
 def _blamed(guard: Guard, reading: Reading, found: Finding, where: str) -> Verdict:

@@ -136,7 +136,7 @@ def _answers(
         elif verdict.state is GuardState.CRITICAL:
             if world.pauses:
                 answer = Answer.PAUSE  # whoever lifts the pause knows of this one as well
-            elif _rolls_back(world, rollout) and verdict.blame == "revision":
+            elif verdict.blame == "revision" and _is_gone(world, rollout):
                 answer = Answer.ROLLBACK
             elif back.answers(verdict.name, world.now):
                 answer = Answer.STEP_BACK
@@ -156,10 +156,9 @@ def _answers(
     return answers, min(times, default=None)
 
 
-def _rolls_back(world: World, rollout: RolloutStatus) -> bool:
-    """This pass decides on a rollback."""
-    was = world.status.rollout
-    return rollout.phase is RolloutPhase.ROLLING_BACK and (was is None or was.phase is not RolloutPhase.ROLLING_BACK)
+def _is_gone(world: World, rollout: RolloutStatus) -> bool:
+    """The release that a guard blames is rolled back by this pass, or was before."""
+    return rollout.phase is RolloutPhase.ROLLING_BACK or candidate_of(world) is None
 
 
 def _can_roll_back(world: World) -> bool:

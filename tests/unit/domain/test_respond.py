@@ -10,6 +10,7 @@ from crm_operator.api.v1alpha1 import (
     Answer,
     AutomaticPauseState,
     AutomaticPauseStatus,
+    Condition,
     CrmIntegrationStatus,
     GuardState,
     GuardStatus,
@@ -260,6 +261,43 @@ def test_what_a_rolled_back_version_left_behind_does_not_pause() -> None:
     plan = decide(left_by(Answer.ROLLBACK))
     assert made(plan) == []
     assert (plan.status.guards[0].answer, plan.status.guards[0].blame) == (Answer.ROLLBACK, "revision")
+
+
+@pytest.mark.parametrize(
+    ("phase", "decided", "came", "pauses"),
+    [
+        pytest.param(RolloutPhase.ROLLING_BACK, 10, 0, 0, id="just now"),
+        pytest.param(RolloutPhase.ROLLING_BACK, 600, 0, 0, id="while the last of its workers end"),
+        pytest.param(RolloutPhase.ROLLED_BACK, 30, 0, 0, id="the last of them was read when it was over"),
+        pytest.param(RolloutPhase.ROLLED_BACK, 400, 200, 0, id="it came in time, and stays"),
+        pytest.param(RolloutPhase.ROLLED_BACK, 400, 0, 1, id="too late to be of that version"),
+        pytest.param(RolloutPhase.ROLLING_BACK, 10, 60, 1, id="it was there before"),
+        pytest.param(RolloutPhase.STABLE, None, 0, 1, id="nothing was rolled back"),
+    ],
+)
+def test_dead_letters_that_come_after_a_rollback_was_decided(
+    phase: RolloutPhase, decided: float | None, came: float, pauses: int
+) -> None:
+    """`decided` and `came`: so many seconds ago."""
+    seen = [] if not came else was(since=came * SECOND)
+    status = a_status(a_rollout(phase), guards=seen)
+    if decided is not None:
+        time = NOW - decided * SECOND
+        back = Condition.model_validate(
+            {
+                "type": "RolledBack",
+                "status": "True",
+                "observedGeneration": 1,
+                "lastTransitionTime": time,
+                "reason": "RolledBack",
+                "message": "",
+            }
+        )
+        status = status.model_copy(update={"conditions": [back]})
+    plan = decide(left_by(None, status=status))
+    assert len(made(plan)) == pauses
+    (dead, _) = plan.status.guards
+    assert (dead.blame, dead.answer) == (("provider", None) if pauses else ("revision", Answer.ROLLBACK))
 
 
 def test_a_rollback_in_the_bake_pauses_nothing_while_only_the_bad_version_is_there() -> None:
