@@ -28,11 +28,13 @@ def kept(verdict: Verdict, was: GuardStatus | None, now: datetime, *, revision: 
     """The verdict, in the state of before while that is not clear for long enough.
 
     `was`: the guard in status; `revision`: the version that is judged now, None for all. What was said of another one
-    says nothing of this one. A guard that cannot be judged is Unknown, and what was kept is forgotten.
+    says nothing of this one. A guard without a value is Unknown, and what was kept is forgotten; one that is above a
+    limit again, and not often enough yet (`breaches`), has a value, and that is no breach.
     """
     if was is None or verdict.guard.reduce is not Reduce.LAST or was.revision != revision:
         return verdict
-    if verdict.state not in _WORSE or was.state not in _WORSE or _WORSE.index(was.state) <= _WORSE.index(verdict.state):
+    state = GuardState.OK if verdict.state is GuardState.UNKNOWN and verdict.value is not None else verdict.state
+    if state not in _WORSE or was.state not in _WORSE or _WORSE.index(was.state) <= _WORSE.index(state):
         return verdict
     since = now if was.clear_time is None else was.clear_time
     over = since + CLEAR_FOR

@@ -20,7 +20,7 @@ from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.plan import CreatePause, EmitEvent, Plan
 from crm_operator.domain.verdict import Verdict, recorded
-from crm_operator.domain.world import Evidence, Reading, Unknown, World
+from crm_operator.domain.world import Evidence, Over, Reading, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -112,6 +112,18 @@ def test_what_rises_counts_at_once() -> None:
 def test_what_cannot_be_read_is_unknown_and_forgets() -> None:
     lost = Unknown("connection refused", "ConnectionRefused")
     assert states(followed([12, lost, 0])) == ["Critical", "Unknown", "OK"]
+
+
+def test_what_is_above_again_but_not_often_enough_forgets_nothing() -> None:
+    """Of a guard with `breaches`: a short run is no breach, and no value that cannot be told."""
+    world = steady(0, guards=[DEAD.to_wire() | {"breaches": {"consecutive": 3}}])
+    found = []
+    for n, (value, running) in enumerate([(12, 3), (0, 0), (12, 1), (0, 0), (12, 1), (0, 0), (0, 0), (0, 0), (12, 1)]):
+        reading = replace(read(value, previous=value), over=Over(warning=running, critical=running))
+        world = replace(world, evidence={DEAD.name: Evidence(overall=reading)}, now=NOW + n * 10 * SECOND)
+        world = replace(world, status=decide(world).status)
+        found.append(world.status.guards[0].state.value)
+    assert found == ["Critical"] * 7 + ["OK", "Unknown"]
 
 
 def test_a_look_too_many_changes_nothing() -> None:
