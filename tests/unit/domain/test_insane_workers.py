@@ -69,7 +69,7 @@ def began(phase: RolloutPhase) -> World:
 
 
 @pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING])
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(said=scrapes)
 def test_whatever_workers_claim_there_is_a_decision(phase: RolloutPhase, said: list[dict[str, Any]]) -> None:
     fleet = PodFleet(keep=timedelta(minutes=5), stale_after=3 * SECOND, levels=frozenset({LATENCY}))
