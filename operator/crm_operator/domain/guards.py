@@ -20,7 +20,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutPhase,
     Threshold,
 )
-from crm_operator.domain import baseline, breaches, breadth, clearing, conditions, usual
+from crm_operator.domain import baseline, both_versions, breaches, breadth, clearing, conditions, usual
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
@@ -36,7 +36,8 @@ _BLAME_AGAIN = timedelta(seconds=1)
 
 def evaluate(world: World) -> tuple[Verdict, ...]:
     """One verdict per guard in force, in the spec's order."""
-    return tuple(_judge(world, guard, is_default=is_default) for guard, is_default in guards_of(world.spec.guards))
+    verdicts = [_judge(world, guard, is_default=is_default) for guard, is_default in guards_of(world.spec.guards)]
+    return both_versions.heeded(verdicts, candidate_of(world))
 
 
 def candidate_of(world: World) -> str | None:
@@ -170,6 +171,10 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
     # Asked when it begins: workers come and go, and a breach may be looked into for long.
     if (lasting is None or lasting.blame == "provider") and not _had_started(world, began):
         where = f"since {began:%H:%M:%S}, before a worker of the new version had started"
+        return _verdict(guard, reading, state, blame="provider", where=where)
+    if lasting is not None and lasting.blame == "provider":
+        # When the outage ends, its traces leave each guard's window at another moment.
+        where = f"since {began:%H:%M:%S}, since an outage of both"
         return _verdict(guard, reading, state, blame="provider", where=where)
     past = _past(world, guard, whole_window=True)
     found = blame_of.alone(guard, reading, world.neighbours, past, began=began, now=world.now)

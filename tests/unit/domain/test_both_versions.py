@@ -1,0 +1,101 @@
+"""An outage makes dead letters too: what both versions have, by a guard that can tell, blames no release by another."""
+
+from dataclasses import replace
+
+import pytest
+
+from crm_operator.api.v1alpha1 import GuardState, GuardStatus, RolloutPhase
+from crm_operator.domain.decide import decide
+from crm_operator.domain.guards import evaluate
+from crm_operator.domain.verdict import Verdict
+from crm_operator.domain.world import Evidence, Reading, Recent, Unknown, World
+from tests.unit.domain.builders import (
+    GOOD,
+    NEW,
+    NOW,
+    SECOND,
+    a_canary_world,
+    a_guard,
+    a_rollout,
+    a_spec,
+    a_status,
+    evidence,
+    read,
+)
+
+DEAD = a_guard(name="dead", metric={"from": "queue", "name": "dead"}, warning=None, critical={"above": 0})
+UNREAD = Unknown("connection refused", "ConnectionRefused")
+
+
+def of_jobs(errors: float, jobs: float) -> Reading:
+    spans = (2 * SECOND, 300 * SECOND)
+    return Reading(errors, samples=4, at=NOW, recent=tuple(Recent(span, errors, jobs) for span in spans))
+
+
+def sides(new: Reading, good: Reading) -> Evidence:
+    return Evidence(by_revision={NEW: new, GOOD: good}, overall=read(new.value + good.value))
+
+
+def canary(errors: Evidence, *was: GuardStatus, first: str = "sync-errors") -> World:
+    """Three dead letters, which came after the rollout began, and what the workers' errors say."""
+    guards = sorted([a_guard(), DEAD], key=lambda guard: guard.name != first)
+    return a_canary_world(
+        spec=a_spec(guards=[guard.to_wire() for guard in guards]),
+        status=a_status(a_rollout(RolloutPhase.CANARY), guards=list(was)),
+        evidence={"sync-errors": errors, "dead": Evidence(overall=read(3))},
+    )
+
+
+def dead_letters(world: World) -> Verdict:
+    return next(verdict for verdict in evaluate(world) if verdict.name == "dead")
+
+
+@pytest.mark.parametrize("first", ["sync-errors", "dead"])
+@pytest.mark.parametrize(
+    ("errors", "blame"),
+    [
+        pytest.param(evidence(new=12, good=12), "provider", id="both are above the limit"),
+        pytest.param(evidence(new=0, good=12), "provider", id="stable is"),
+        pytest.param(evidence(new=UNREAD, good=12), "provider", id="stable is, and the new version cannot be read"),
+        pytest.param(evidence(new=3, good=3), "provider", id="both warn"),
+        pytest.param(evidence(new=0, good=1), "provider", id="only stable has errors"),
+        pytest.param(evidence(new=3, good=0), "revision", id="only the new version has errors"),
+        pytest.param(evidence(new=12, good=0), "revision", id="the new version is above the limit"),
+        pytest.param(evidence(new=0, good=0), "revision", id="nobody has errors"),
+        pytest.param(evidence(new=UNREAD, good=UNREAD), "revision", id="nobody can be read"),
+        pytest.param(evidence(new=0, good=UNREAD), "revision", id="stable cannot be read"),
+        pytest.param(sides(of_jobs(20, 20), of_jobs(0, 80)), "undecided", id="stable is to be looked at once more"),
+    ],
+)
+def test_dead_letters_beside_errors(errors: Evidence, blame: str, first: str) -> None:
+    verdict = dead_letters(canary(errors, first=first))
+    assert (verdict.state, verdict.blame) == (GuardState.CRITICAL, blame)
+
+
+def test_what_chance_makes_of_stables_errors_blames_nobody() -> None:
+    looked = GuardStatus(name="sync-errors", state=GuardState.CRITICAL, since=NOW - SECOND, blame="undecided")
+    errors, dead = evaluate(canary(sides(of_jobs(30, 1000), of_jobs(4, 1000)), looked))
+    assert errors.by_chance
+    assert dead.blame == "provider"
+
+
+def test_an_outage_with_dead_letters_rolls_nothing_back() -> None:
+    plan = decide(canary(evidence(new=12, good=12)))
+    assert plan.status.rollout is not None
+    assert plan.status.rollout.phase is RolloutPhase.CANARY
+    assert "stable has trouble as well, by guard sync-errors" in (plan.status.guards[1].message or "")
+
+
+@pytest.mark.parametrize(("blame", "then"), [("provider", "provider"), ("undecided", "revision")])
+def test_the_end_of_an_outage_blames_nobody_else(blame: str, then: str) -> None:
+    """Errors have left their window, and dead letters stay until somebody looks."""
+    was = GuardStatus(name="dead", state=GuardState.CRITICAL, since=NOW - 60 * SECOND, blame=blame)
+    assert dead_letters(canary(evidence(new=0, good=0), was)).blame == then
+
+
+def test_nor_does_that_of_another_integration() -> None:
+    """In the bake its guard, which said that the provider is down, clears a moment before this one."""
+    was = GuardStatus(name="dead", state=GuardState.CRITICAL, since=NOW - 60 * SECOND, blame="provider")
+    world = canary(evidence(new=0, good=None), was)
+    baking = replace(world, status=a_status(a_rollout(RolloutPhase.BAKING), guards=[was]))
+    assert dead_letters(baking).blame == "provider"
