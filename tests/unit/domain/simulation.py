@@ -103,6 +103,7 @@ class Simulation:
         self.stuck: set[str] = set()  # revisions whose workers are Ready and finish nothing
         self.most_connections = 1000  # workers beyond these make connections fail
         self.denied = False  # a policy lets no template of the stable Deployment be changed
+        self.frozen = False  # ... or its size be changed, nor any other's
         self.banned: set[str] = set()  # ... or none to these revisions
         self.blind = False  # the workers' metrics cannot be read
         self.silent: set[str] = set()  # ... of these revisions
@@ -399,6 +400,8 @@ class Simulation:
         )
 
     def _denies(self, action: Action) -> bool:
+        if isinstance(action, SetReplicas):
+            return self.frozen
         if not isinstance(action, ApplyTemplate):
             return False
         denied = (self.denied and action.role == "stable") or action.revision in self.banned

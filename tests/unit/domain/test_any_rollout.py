@@ -153,7 +153,7 @@ class AnyRollout(RuleBasedStateMachine):
         """The workers of one version cannot be read, or can again."""
         self.sim.silent ^= {self.versions[self._one_of(data)]}
 
-    @rule(what=st.sampled_from(["metrics", "queue", "policy", "elsewhere", "registry"]))
+    @rule(what=st.sampled_from(["metrics", "queue", "policy", "sizes", "elsewhere", "registry"]))
     def trouble(self, what: str) -> None:
         """It begins, or is over."""
         sim = self.sim
@@ -164,6 +164,8 @@ class AnyRollout(RuleBasedStateMachine):
                 (sim.find_queue if sim.outage else sim.lose_queue)()
             case "policy":
                 sim.denied = not sim.denied
+            case "sizes":
+                self.froze, sim.frozen = True, not sim.frozen
             case "elsewhere":
                 sim.failed_elsewhere = None if sim.failed_elsewhere else "zoho"
             case "registry":
@@ -200,7 +202,7 @@ class AnyRollout(RuleBasedStateMachine):
         """The operator is away."""
         self.sim.pass_time(timedelta(seconds=seconds))
 
-    @precondition(lambda self: not self.sim.denied)
+    @precondition(lambda self: not self.sim.denied and not self.sim.frozen)
     @rule()
     def nothing_changes(self) -> None:
         """For a while: no place of the rollout is come back to, and once seen, a size goes one way."""
@@ -228,7 +230,7 @@ class AnyRollout(RuleBasedStateMachine):
         for deployment in self.sim.deployments.values():
             assert deployment.replicas >= 0
         canary = self.sim.deployments.get("canary")
-        if canary is not None and self.rollout.phase in BACK:
+        if canary is not None and self.rollout.phase in BACK and not self.froze:
             assert canary.revision == self.rollout.failed_revision or canary.replicas == 0, self._said("a third canary")
 
     @invariant()
@@ -242,7 +244,8 @@ class AnyRollout(RuleBasedStateMachine):
         if not hasattr(self, "was"):
             return
         sim, began = self.sim, self.sim.now
-        sim.pauses, sim.blind, sim.failed_elsewhere, sim.denied, sim.silent = (), False, None, False, set()
+        sim.pauses, sim.blind, sim.failed_elsewhere, sim.silent = (), False, None, set()
+        sim.denied = sim.frozen = False
         self.edit({"mode": "Enforce", "onCritical": {"pause": False, "rollback": True}})
         if self.outage_of_provider:
             self.provider()
@@ -267,6 +270,7 @@ class AnyRollout(RuleBasedStateMachine):
 
     # --- inside
 
+    froze = False  # a size could not be changed
     unseen: frozenset[str] = frozenset()  # bad versions that ended their bake without work
 
     @property
@@ -339,7 +343,7 @@ class AnyRollout(RuleBasedStateMachine):
         canary = self.sim.deployments.get("canary")
         total = self._main() + (0 if canary is None else canary.replicas)
         rollout = self.rollout
-        if self.sim.spec.mode is Mode.OBSERVE or self._is_paused() or self.sim.denied:
+        if self.sim.spec.mode is Mode.OBSERVE or self._is_paused() or self.sim.denied or self.sim.frozen:
             return
         if rollout.phase is RolloutPhase.CANARY and canary is not None:
             most = max(1, canary_pods(total, rollout.weight))

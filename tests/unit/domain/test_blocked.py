@@ -121,11 +121,12 @@ def test_a_refused_write_that_does_not_hold_up_the_rollback_is_told_of_beside_it
     assert not [a for a in again.actions if isinstance(a, EmitEvent)]
 
 
-def test_what_is_refused_before_a_rollback_is_not_told_again_in_it() -> None:
+@pytest.mark.parametrize("parts", [NO_PAUSE, NO_STABLE_SIZE])
+def test_what_is_refused_before_a_rollback_does_not_hold_it_up_and_is_not_told_again(parts: dict[str, Any]) -> None:
     baking = a_status(a_rollout(RolloutPhase.BAKING, step_start_time=NOW))
-    refused = decide(rolling_back(status=baking, **NO_PAUSE)).status
+    refused = decide(rolling_back(status=baking, **parts)).status
     assert [decision.what for decision in refused.decisions] == ["WriteRefused"]
-    plan = decide(rolling_back(status=refused, evidence={"sync-errors": evidence(new=11)}, **NO_PAUSE))
+    plan = decide(rolling_back(status=refused, evidence={"sync-errors": evidence(new=11)}, **parts))
     assert [decision.what for decision in plan.status.decisions[1:]] == ["GuardCritical", "RolledBack"]
 
 

@@ -67,9 +67,14 @@ def _is_template_refused(world: World, rollout: RolloutStatus) -> bool:
 
 
 def _holds_up(world: World, rollout: RolloutStatus) -> bool:
-    """Whether a refused write keeps bad workers running or good ones away. A SyncPause, say, does neither."""
-    is_size = world.refused is not None and isinstance(world.refused.action, SetReplicas)
-    return is_size or _is_template_refused(world, rollout)
+    """Whether a refused write keeps bad workers running or good ones away. A SyncPause, say, does neither.
+
+    Nor does a write of the pass before the rollback was decided: its own have not been tried yet.
+    """
+    before = world.status.rollout
+    if world.refused is None or before is None or before.phase is not RolloutPhase.ROLLING_BACK:
+        return False
+    return isinstance(world.refused.action, SetReplicas) or _is_template_refused(world, rollout)
 
 
 def overdue(world: World, rollout: RolloutStatus) -> datetime | None:
