@@ -6,6 +6,7 @@ looks when it is told to, whatever happened. A crash between two writes is a pla
 """
 
 import dataclasses
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,14 +32,12 @@ from crm_operator.domain.plan import (
     WriteStatus,
 )
 from crm_operator.domain.revision import revision_of
-from crm_operator.domain.rolling_update import room
 from crm_operator.domain.world import (
     Evidence,
     JobsDone,
     Neighbour,
     OwnPause,
     Pause,
-    Pod,
     QueueView,
     Reading,
     Recent,
@@ -48,35 +47,13 @@ from crm_operator.domain.world import (
     World,
 )
 from tests.unit.domain.builders import NOW, a_queue, a_refusal, a_template, an_outage
+from tests.unit.domain.toy_deployment import SimDeployment
 
 TICK = timedelta(seconds=1)
 
 
 def _words(text: str) -> str:
     return re.sub(r"\d+", "", text)
-
-
-@dataclasses.dataclass
-class SimPod:
-    """A worker pod; revisions in `broken` and `misconfigured` never become Ready."""
-
-    name: str
-    revision: str
-    ready: bool = False
-    terminating: bool = False
-
-
-@dataclasses.dataclass
-class SimDeployment:
-    """What a Deployment controller knows."""
-
-    revision: str
-    replicas: int
-    strategy: Strategy
-    urgent: bool  # all old pods go at once, whatever `strategy` says
-    pods: list[SimPod] = dataclasses.field(default_factory=list)
-    generation: int = 1
-    observed: int = 0
 
 
 class Simulation:
@@ -115,7 +92,7 @@ class Simulation:
         self.lines: list[str] = []
         self.writes = 0
         self._aloud = aloud
-        self._serial = 0
+        self._pod_names = (f"pod-{n}" for n in itertools.count(1))
         self._refused: RefusedWrite | None = None
         self._load = LoadMemory()
         self._work = WorkMemory()
@@ -194,29 +171,12 @@ class Simulation:
     def control(self) -> None:
         """The Deployment controller looks once at each Deployment: one round of its rolling update."""
         for deployment in self.deployments.values():
-            deployment.observed = deployment.generation
-            old = [p for p in deployment.pods if p.revision != deployment.revision and not p.terminating]
-            new = [p for p in deployment.pods if p.revision == deployment.revision and not p.terminating]
-            for pod in new[deployment.replicas :]:
-                pod.terminating = True
-            may = room(deployment.strategy, deployment.replicas)
-            surge, unavailable = (0, deployment.replicas) if deployment.urgent else (may.surge, may.unavailable)
-            left = deployment.replicas + (surge if old else 0) - len(old) - len(new)
-            for _ in range(max(0, min(left, deployment.replicas - len(new)))):
-                self._serial += 1
-                deployment.pods.append(SimPod(f"pod-{self._serial}", deployment.revision))
-            ready = sum(pod.ready for pod in new[: deployment.replicas])
-            least = deployment.replicas - unavailable
-            ready_old = [pod for pod in old if pod.ready]
-            for pod in [p for p in old if not p.ready] + ready_old[: max(0, ready + len(ready_old) - least)]:
-                pod.terminating = True
+            deployment.control(self._pod_names)
 
     def run_pods(self) -> None:
         """Pods start, and those that were told to end are gone."""
         for deployment in self.deployments.values():
-            deployment.pods = [pod for pod in deployment.pods if not pod.terminating]
-            for pod in deployment.pods:
-                pod.ready = pod.revision not in self.broken | self.misconfigured | self.unpullable
+            deployment.run_pods(without=self.broken | self.misconfigured | self.unpullable)
 
     def pass_time(self, by: timedelta = TICK) -> None:
         """Workers finish a job each, while there are jobs."""
@@ -371,33 +331,7 @@ class Simulation:
 
     def _workload(self, role: Role) -> Workload | None:
         deployment = self.deployments.get(role)
-        if deployment is None:
-            return None
-        live = [pod for pod in deployment.pods if not pod.terminating]
-        ready = sum(pod.ready for pod in live)
-        return Workload(
-            revision=deployment.revision,
-            replicas=deployment.replicas,
-            updated=sum(pod.revision == deployment.revision for pod in live),
-            ready=ready,
-            available=ready,
-            total=len(live),
-            observed=deployment.observed == deployment.generation,
-            intact=role == "canary" or deployment.strategy == self.spec.workers.strategy,
-            urgent_strategy=deployment.urgent and role == "stable",
-            pods=tuple(
-                Pod(
-                    name=pod.name,
-                    role=role,
-                    revision=pod.revision,
-                    ready=pod.ready,
-                    terminating=pod.terminating,
-                    started_at=NOW,
-                    waiting_reason=self._waits(pod.revision),
-                )
-                for pod in deployment.pods
-            ),
-        )
+        return None if deployment is None else deployment.seen(role, self.spec.workers.strategy, self._waits)
 
     def _denies(self, action: Action) -> bool:
         if isinstance(action, SetReplicas):
