@@ -24,7 +24,7 @@ from crm_operator.domain.allocation import Allocation
 from crm_operator.domain.conditions import set_condition, transition_time
 from crm_operator.domain.pause import Sync, reasons
 from crm_operator.domain.respond import Response, how_to_lift
-from crm_operator.domain.rollout import Move, blocked, verbs
+from crm_operator.domain.rollout import Move, blocked, queued, verbs
 from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.scaling import Size
 from crm_operator.domain.step_back import StepBack
@@ -108,7 +108,7 @@ def phase(found: Findings) -> Phase:
         return Phase.ROLLED_BACK
     if trouble(found) is not None:
         return Phase.DEGRADED
-    if found.rollout.phase in _MOVING:
+    if found.rollout.phase in _MOVING or queued.comes_next(found.world, found.rollout) is not None:
         return Phase.PROGRESSING
     return Phase.HEALTHY if _first(found, GuardState.WARNING) is None else Phase.DEGRADED
 
@@ -216,6 +216,8 @@ def reconciling(found: Findings) -> Says:
         # A reason of its own: a version that does not start is said at once, not with the next live numbers.
         reason = rollout.phase.value if _stuck(found) is None else "WorkersNotStarting"
         return Says("True", reason, f"{rollout.phase.value}: {rollout.reason}")
+    if (coming := queued.comes_next(found.world, rollout)) is not None:
+        return Says("True", "Queued", coming)
     return Says("False", "Settled", "nothing is on its way")
 
 

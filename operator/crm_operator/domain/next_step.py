@@ -13,7 +13,7 @@ from crm_operator.domain.clearing import CLEAR_FOR
 from crm_operator.domain.health import Findings
 from crm_operator.domain.respond import how_to_lift
 from crm_operator.domain.rollout.objections import min_jobs
-from crm_operator.domain.rollout.queued import is_queued
+from crm_operator.domain.rollout.queued import comes_next, is_queued
 from crm_operator.domain.verdict import Verdict, evidence_of
 from crm_operator.domain.world import JobsDone
 
@@ -30,6 +30,8 @@ def next_step(found: Findings) -> NextStep:
         return _paused(found)
     if found.response.create is not None:
         return NextStep(what=f"SyncPause {found.response.create.name} stops all workers")
+    if (queued := comes_next(found.world, found.rollout)) is not None:
+        return NextStep(what=queued)
     match found.rollout.phase:
         case RolloutPhase.STABLE:
             return _steady(found)
@@ -66,7 +68,8 @@ def message(found: Findings, then: NextStep) -> str:
     """The one sentence of the status: what is, and what comes next where that is not said already."""
     now = health.message(found)
     own = found.response.pause
-    healthy = found.rollout.phase is RolloutPhase.STABLE and not _worst(found)
+    settled = found.rollout.phase is RolloutPhase.STABLE and comes_next(found.world, found.rollout) is None
+    healthy = settled and not _worst(found)
     if found.sync.paused:
         said = own is not None and own.state is AutomaticPauseState.HOLDING
     else:

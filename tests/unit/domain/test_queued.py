@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, GoodRevision, RolloutPhase, Verb
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, GoodRevision, Phase, RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.rollout import advance
@@ -105,6 +105,12 @@ def test_workers_that_do_not_come_up_are_looked_at_when_their_time_is_over() -> 
 def test_it_begins_beside_the_version_that_finished_its_bake() -> None:
     over = arriving(since=5 * MINUTE)
     trusted = decide(over).status
+    # What a pipeline waits for has not begun yet.
+    says = {item.type: (item.status, item.reason, item.message) for item in trusted.conditions}
+    coming = f"{FIX} begins its rollout beside {NEW}"
+    assert says["Reconciling"] == ("True", "Queued", coming)
+    assert trusted.phase is Phase.PROGRESSING
+    assert (trusted.message or "").endswith(f"; next: {coming}")
     began = advance(replace(over, status=trusted), ()).rollout
     assert (began.phase, began.stable_revision, began.candidate_revision) == (RolloutPhase.CANARY, NEW, FIX)
 

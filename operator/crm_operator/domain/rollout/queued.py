@@ -51,6 +51,21 @@ def given_up(world: World, rollout: RolloutStatus) -> datetime | None:
     return rollout.waiting_since + seen.START_PATIENCE
 
 
+def comes_next(world: World, rollout: RolloutStatus) -> str | None:
+    """What the next pass makes of the spec's template, now that the version before it is done with; None: nothing.
+
+    Without it the end of a bake would look like the end of the rollout that a pipeline waits for.
+    """
+    done = rollout.phase in (RolloutPhase.STABLE, RolloutPhase.ROLLING_BACK) and world.template is None
+    if not done or world.target in (rollout.stable_revision, rollout.failed_revision, rollout.held_revision):
+        return None
+    if world.image_failed_in is None:
+        return f"{world.target} begins its rollout beside {rollout.stable_revision}"
+    if rollout.phase is RolloutPhase.ROLLING_BACK:
+        return None  # after the rollback
+    return f"{world.target} is held, as its image was rolled back in {world.image_failed_in}"
+
+
 def says(world: World, rollout: RolloutStatus) -> str:
     """The clause on what becomes of it at the end of the bake; empty when nothing waits."""
     if not is_queued(world, rollout):
