@@ -131,6 +131,12 @@ class Scene:
                 pipe.hset(f"{queue}.msgs", job, "{}")
             pipe.execute()
 
+    def no_dead_letters(self, name: str = "hubspot") -> None:
+        """Somebody has dealt with all of them."""
+        queue = f"{self.namespace}:{queue_of(name)}.XQ"
+        with self.server.client() as client:
+            client.delete(queue, f"{queue}.msgs")
+
     # --- what a user sees ---
 
     async def until(self, holds: Holds, name: str = "hubspot", within: float = WITHIN) -> Json:

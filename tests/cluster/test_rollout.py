@@ -153,8 +153,7 @@ async def test_a_guard_takes_back_a_promoted_version(scene: Scene) -> None:
     # The strategy of the emergency does not stay.
     await scene.deployment_until(lambda obj: obj["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0)
     # A corrected version is tried.
-    with scene.server.client() as client:
-        client.delete(f"{scene.namespace}:crm_hubspot.XQ")
+    scene.no_dead_letters()
     await scene.change(workers=version(3))
     trying = await scene.until(lambda obj: rollout(obj).get("phase") == "Baking")
     assert rollout(trying)["stableRevision"] == rollout(back)["stableRevision"]
@@ -178,8 +177,7 @@ async def test_without_rollback_a_critical_guard_only_holds(scene: Scene) -> Non
     held = await scene.get()
     assert rollout(held)["phase"] == "Canary"
     assert cond(held, "Ready")["reason"] == "GuardCritical"
-    with scene.server.client() as client:
-        client.delete(f"{scene.namespace}:crm_hubspot.XQ")
+    scene.no_dead_letters()
     # The newest value has no window, so its guard holds for a clean minute.
     await scene.until(is_stable, within=CLEAR_FOR.total_seconds() + WITHIN)
 
