@@ -28,6 +28,7 @@ from tests.cluster.scene import (
     size,
     version,
 )
+from tests.cluster.test_queued import baking, is_waiting, waiting_revision
 from tests.cluster.test_rollout import BAKING, DEAD_LETTERS, HOLDING, rolled_back
 from tests.redisserver import RedisServer
 
@@ -100,6 +101,29 @@ async def test_a_hold_goes_on_at_the_right_second_after_a_crash(mortal: Operator
         assert rollout(after)["stepStartTime"] == rollout(before)["stepStartTime"]
         now = await scene.deployment_until(replicas(2), "hubspot-canary")
         assert now["metadata"]["uid"] == canary["metadata"]["uid"]
+
+
+async def test_a_template_that_waits_for_a_bake_begins_after_it_whenever_the_operator_crashes(
+    mortal: OperatorProcess, scene: Scene
+) -> None:
+    with mortal:
+        _, before = await baking(scene)
+        await scene.change(workers=version(3))
+        waiting = await scene.until(is_waiting)
+        await crash(mortal)
+        # The first thing that the new process decides is that there is nothing to do.
+        await scene.change(scaling={"minReplicas": 4})
+        after = await scene.until(lambda obj: is_waiting(obj) and obj["status"]["workers"]["desired"] == 4)
+        assert waiting_revision(after) == waiting_revision(waiting)
+        assert rollout(after)["stepStartTime"] == rollout(before)["stepStartTime"], "the bake goes on"
+        # It ends while nobody looks.
+        mortal.kill()
+        await scene.change(rollout={"bake": "1s"})
+        await asyncio.to_thread(mortal.start)
+        began = await scene.until(in_phase("Canary"))
+        assert rollout(began)["stableRevision"] == rollout(before)["canaryRevision"]
+        assert rollout(began)["canaryRevision"] == waiting_revision(waiting)
+        assert decisions(began)[-2:] == ["Completed", "RolloutStarted"]
 
 
 async def test_a_guard_on_the_newest_value_keeps_its_state_for_a_minute_over_a_crash(

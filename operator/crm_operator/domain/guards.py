@@ -164,10 +164,12 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
     lasting = was if was is not None and was.state is state else None
     began = world.now if lasting is None else lasting.since
     started = world.status.rollout.start_time if world.status.rollout else None
-    if started is None or began < started:
-        return _verdict(
-            guard, reading, state, blame="provider", where=f"since {began:%H:%M:%S}, before the rollout began"
-        )
+    # At the same time as well: the pass that saw it began the rollout, which had no worker yet.
+    if started is None or began <= started:
+        where = f"since {began:%H:%M:%S}, before the rollout began"
+        if was is not None and was.answer is Answer.ROLLBACK:
+            where += "; left by the version that was rolled back"
+        return _verdict(guard, reading, state, blame="provider", where=where)
     # Asked when it begins: workers come and go, and a breach may be looked into for long.
     if (lasting is None or lasting.blame == "provider") and not _had_started(world, began):
         where = f"since {began:%H:%M:%S}, before a worker of the new version had started"

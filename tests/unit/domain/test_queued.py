@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, GoodRevision, Phase, RolloutPhase, Verb
+from crm_operator.api.v1alpha1 import CrmIntegrationSpec, GoodRevision, GuardState, Phase, RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
+from crm_operator.domain.plan import ApplyTemplate, Plan
 from crm_operator.domain.rollout import advance
-from crm_operator.domain.world import QueueView, TemplateRefused, Unknown, World
+from crm_operator.domain.world import Evidence, Neighbour, QueueView, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
     NOW,
     SECOND,
+    a_guard,
     a_pause,
     a_rollout,
     a_spec,
@@ -23,13 +25,17 @@ from tests.unit.domain.builders import (
     a_workload,
     a_world,
     evidence,
+    read,
 )
 
 FIX = "c" * 16
 MINUTE = timedelta(minutes=1)
 QUIET = {"sync-errors": evidence(new=0, good=None)}
 WARNING = {"sync-errors": evidence(new=1, good=None)}
+BREACH = {"sync-errors": evidence(new=99, good=None)}
+DOUBTS = (Neighbour(name="hubspot-us", metric="crm_sync_errors_total", state=GuardState.WARNING, since=NOW),)
 UNREAD = {"sync-errors": evidence(new=Unknown("connection refused", "ConnectionRefused"), good=None)}
+WATCHED = a_spec(onCritical={"rollback": False})
 WITHOUT_STEPS = a_spec(rollout={"steps": [], "bake": "5m"})
 
 
@@ -61,6 +67,9 @@ def down(waited: timedelta) -> World:
         pytest.param(arriving(template=TemplateRefused("no")), RolloutPhase.BAKING, id="it was refused"),
         pytest.param(arriving(since=5 * MINUTE), RolloutPhase.STABLE, id="the bake is over: trusted first"),
         pytest.param(arriving(evidence=WARNING), RolloutPhase.CANARY, id="a guard warns: it may be the fix"),
+        pytest.param(arriving(evidence=BREACH), RolloutPhase.ROLLING_BACK, id="a guard blames it: taken back first"),
+        pytest.param(arriving(evidence=BREACH, spec=WATCHED), RolloutPhase.CANARY, id="... and none takes it back"),
+        pytest.param(arriving(evidence=BREACH, neighbours=DOUBTS), RolloutPhase.BAKING, id="a guard blames nobody yet"),
         pytest.param(arriving(since=None), RolloutPhase.BAKING, id="the bake has not begun yet"),
         pytest.param(down(59 * SECOND), RolloutPhase.BAKING, id="its workers start, after a pause or for new work"),
         pytest.param(down(MINUTE), RolloutPhase.CANARY, id="none of its workers comes up"),
@@ -113,6 +122,53 @@ def test_it_begins_beside_the_version_that_finished_its_bake() -> None:
     assert (trusted.message or "").endswith(f"; next: {coming}")
     began = advance(replace(over, status=trusted), ()).rollout
     assert (began.phase, began.stable_revision, began.candidate_revision) == (RolloutPhase.CANARY, NEW, FIX)
+
+
+DEAD = a_guard(name="dead-letters", metric={"from": "queue", "name": "dead"}, reduce="Last", window=None, warning=None)
+
+
+def followed(world: World, passes: int) -> list[Plan]:
+    """So many passes, a second apart, each from the status that the one before wrote."""
+    plans = []
+    for _ in range(passes):
+        plans.append(decide(world))
+        world = replace(world, status=plans[-1].status, now=world.now + SECOND)
+    return plans
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+def test_what_the_version_that_bakes_leaves_behind_is_not_the_fault_of_the_next(rollback: bool) -> None:
+    """Dead letters have no version, and stay until somebody looks at them."""
+    spec = a_spec(guards=[DEAD.to_wire()], onCritical={"rollback": rollback, "pause": rollback})
+    left = {DEAD.name: Evidence(overall=read(99, previous=99))}
+    plans = followed(arriving(spec=spec, evidence=left), 5)
+    told = [(item.what, item.to) for item in plans[-1].status.decisions]
+    went = [("RolledBack", GOOD)] if rollback else []
+    assert told == [("GuardCritical", None), *went, ("RolloutStarted", FIX)]
+    last = plans[-1].status
+    assert last.rollout is not None
+    assert (last.rollout.phase, last.rollout.candidate_revision) == (RolloutPhase.CANARY, FIX)
+    assert (last.guards[0].state, last.guards[0].blame) == (GuardState.CRITICAL, "provider")
+    assert ("; left by the version that was rolled back" in (last.guards[0].message or "")) is rollback
+    assert last.automatic_pause is None, "what works is not stopped for what a bad version has left"
+    back = next(action for plan in plans for action in plan.actions if isinstance(action, ApplyTemplate))
+    assert (back.role, back.revision, back.urgent) == ("stable", GOOD, rollback), "its workers go at once"
+
+
+def test_why_it_does_not_wait_is_said() -> None:
+    status = decide(arriving(evidence=WARNING)).status
+    told = status.decisions[-1]
+    assert told.why.startswith(
+        f"new template while {NEW} bakes; guard sync-errors is Warning: crm_sync_errors_total +1 > 0"
+    )
+    assert told.evidence is not None
+    assert told.evidence.guard == "sync-errors"
+
+
+def test_a_rollback_says_that_the_template_that_waited_begins() -> None:
+    (told,) = [item for item in decide(arriving(evidence=BREACH)).status.decisions if item.what == "RolledBack"]
+    assert told.next is not None
+    assert told.next.what == f"{FIX} begins its rollout beside {GOOD}"
 
 
 def test_what_waits_is_said_with_the_time_and_the_command() -> None:

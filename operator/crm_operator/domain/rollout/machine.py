@@ -132,12 +132,16 @@ def _on_target(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) ->
                 return None
             if target == was.stable_revision:
                 return settle(world, was, "Abandoned", "the template is the stable one again")
-            if queued.waits(world, was, verdicts):
-                return None
+            why = "new template in mid-rollout"
+            if was.phase is RolloutPhase.BAKING:
+                if _blames_release(world, verdicts) is not None:
+                    return None  # rolled back first: its workers go at once, and are not taken for the new one's
+                if (now := queued.begins_now(world, was, verdicts)) is None:
+                    return None
+                why = f"new template while {was.candidate_revision} bakes; {now}"
             # Not against the one that bakes, though it serves everything: nobody has judged it to the end, and a
             # rollback must not go there.
-            where = "while baking" if was.phase is RolloutPhase.BAKING else "in mid-rollout"
-            move = start(world, was, stable=was.stable_revision, why=f"new template {where}")
+            move = start(world, was, stable=was.stable_revision, why=why)
             return None if _is_held(move) and was.phase is RolloutPhase.BAKING else move
 
 

@@ -7,8 +7,10 @@ than a bake lasts would see that one again with each release. Asked by `machine`
 from collections.abc import Sequence
 from datetime import datetime
 
+from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import GuardState, RolloutPhase, RolloutStatus
 from crm_operator.domain.rollout import history, seen
+from crm_operator.domain.rollout.objections import says as says_of
 from crm_operator.domain.rollout.objections import unseen
 from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.world import World
@@ -20,24 +22,33 @@ def is_queued(world: World, rollout: RolloutStatus) -> bool:
     return baking and world.target not in (rollout.candidate_revision, rollout.stable_revision)
 
 
-def waits(world: World, rollout: RolloutStatus, verdicts: Sequence[Verdict]) -> bool:
-    """Whether it waits for the end of the bake: for as long as nothing speaks against the version that bakes.
+def begins_now(world: World, rollout: RolloutStatus, verdicts: Sequence[Verdict]) -> str | None:
+    """Why what is queued does not wait for the end of the bake; None: it waits, as nothing speaks against what bakes.
 
-    Else it may be the fix, and begins at once. So does one without steps, for which no other version comes back, and
-    one that served well a short time ago. What cannot be read speaks against nobody before the bake's time is over; nor
+    Else it may be the fix. So may one without steps, for which no other version comes back, and one that served well a
+    short time ago. What cannot be read, or blames nobody yet, speaks against nobody before the bake's time is over; nor
     does a bake whose time does not run (a pause, mode Observe, a queue that cannot be read): it has not begun yet.
     """
-    if not is_queued(world, rollout) or not world.spec.rollout.steps:
-        return False
+    if not world.spec.rollout.steps:
+        return "there are no rollout.steps"
     if history.stopped_ago(rollout, world.target, world.now) is not None:
-        return False
+        return "it served well"
     if (late := given_up(world, rollout)) is not None and world.now >= late:
-        return False
+        return f"no worker of {rollout.candidate_revision} was Ready for {render(seen.START_PATIENCE)}"
     objecting = [verdict for verdict in verdicts if verdict.objects]
-    if any(verdict.state is not GuardState.UNKNOWN for verdict in objecting):
-        return False
+    if (against := next((verdict for verdict in objecting if not _is_open(verdict)), None)) is not None:
+        return says_of(against)
     is_over = rollout.step_start_time is not None and world.now >= rollout.step_start_time + world.spec.rollout.bake
-    return not is_over or (not objecting and unseen(world.stable, verdicts) is None)
+    if not is_over:
+        return None
+    if objecting:
+        return says_of(objecting[0])
+    return None if (objection := unseen(world.stable, verdicts)) is None else objection.why
+
+
+def _is_open(verdict: Verdict) -> bool:
+    """It could not be read, or whom to blame is known in a moment. What chance explains is an answer."""
+    return verdict.state is GuardState.UNKNOWN or (verdict.blame == "undecided" and not verdict.by_chance)
 
 
 def given_up(world: World, rollout: RolloutStatus) -> datetime | None:
