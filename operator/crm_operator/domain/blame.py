@@ -224,7 +224,7 @@ def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | No
     is_young = bool(mine.recent) and guard.reduce not in LEVELS and waited < CLEAN_FOR
     if is_young or other.at < mine.at - SAME_MOMENT:
         return Finding("undecided", "which is read again before anybody is blamed")
-    if likeness is Likeness.UNSETTLED and not _is_clean(guard, mine, other):
+    if likeness is Likeness.UNSETTLED and not is_clean(guard, mine, other):
         return Finding("undecided", f"where there are {likeness.value} whether the provider fails")
     return Finding("revision")
 
@@ -304,7 +304,8 @@ def _divided(other: float, mine: float) -> float:
     return other / mine if mine else math.inf
 
 
-def _is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
+def is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
+    """Whether stable has no error in so many jobs that it does not fail."""
     both = _same_time(guard, mine, other)
     return both is not None and not both[1].value and (both[1].base or 0) >= CLEAN_JOBS
 

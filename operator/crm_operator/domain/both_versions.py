@@ -8,34 +8,65 @@ by guards.py at the end of each pass, about a version on trial.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
-from crm_operator.domain import baseline
+from crm_operator.api.v1alpha1 import GuardState
+from crm_operator.domain import baseline, blame
+from crm_operator.domain.blame import Likeness
 from crm_operator.domain.verdict import Verdict
+from crm_operator.domain.world import Reading, World
 
 
-def heeded(verdicts: Sequence[Verdict], candidate: str | None) -> tuple[Verdict, ...]:
-    """The verdicts, of which those on all workers blame `candidate` only if no verdict on its own workers objects."""
+def heeded(world: World, verdicts: Sequence[Verdict], candidate: str | None) -> tuple[Verdict, ...]:
+    """The verdicts, of which those on all workers blame `candidate` only if none on its own workers objects."""
     telling = [verdict for verdict in verdicts if verdict.revision is not None and verdict.revision == candidate]
-    shared = next((verdict for verdict in telling if _is_shared(verdict)), None)
-    unsettled = next((verdict for verdict in telling if verdict.acts and verdict.blame == "undecided"), None)
-
-    def corrected(verdict: Verdict) -> Verdict:
-        blames = verdict.revision is None and verdict.acts and verdict.blame in ("revision", "undecided")
-        if blames and shared is not None:
-            message = f"{verdict.message}; stable has trouble as well, by guard {shared.name}"
-            return replace(verdict, blame="provider", by_chance=False, message=message)
-        if blames and unsettled is not None and not unsettled.by_chance:
-            return replace(verdict, blame="undecided", message=f"{verdict.message}, while guard {unsettled.name} looks")
-        return verdict
-
-    return tuple(corrected(verdict) for verdict in verdicts)
+    return tuple(_corrected(world, verdict, telling) if _blames(verdict) else verdict for verdict in verdicts)
 
 
-def _is_shared(verdict: Verdict) -> bool:
-    """Whether a verdict on the new version's workers says that stable beside it has as much trouble, or all of it."""
-    if verdict.acts and verdict.blame == "provider":
-        return True
-    if verdict.stable_value is None:
-        return False
-    alone = verdict.guard.reduce in baseline.COUNTING and verdict.value == 0 and verdict.stable_value > 0
-    return verdict.usual or verdict.by_chance or alone
+def _blames(verdict: Verdict) -> bool:
+    return verdict.revision is None and verdict.acts and verdict.blame in ("revision", "undecided")
+
+
+def _corrected(world: World, verdict: Verdict, telling: Sequence[Verdict]) -> Verdict:
+    """What is clear comes first, then what the two have alike; what is open waits, as it does for any guard."""
+    was = next((was for was in world.status.guards if was.name == verdict.name), None)
+    began = was.since if was is not None and was.state is GuardState.CRITICAL else world.now
+    waited = world.now - began
+    seen = [(other, _likeness(world, other, waited)) for other in telling]
+    provider = next((other for other in telling if other.acts and other.blame == "provider"), None)
+    clear = any(likeness is Likeness.LESS for _, likeness in seen)
+    alike = provider or next((other for other, likeness in seen if likeness is Likeness.ALIKE), None)
+    unsettled = next((other for other, likeness in seen if likeness is Likeness.UNSETTLED), None)
+    if alike is not None and (provider is not None or not clear):
+        message = f"{verdict.message}; stable has trouble as well, by guard {alike.name}"
+        return replace(verdict, blame="provider", by_chance=False, message=message)
+    if unsettled is not None and not clear and waited < blame.PATIENCE:
+        return replace(verdict, blame="undecided", message=f"{verdict.message}, while guard {unsettled.name} looks")
+    return verdict
+
+
+def _likeness(world: World, verdict: Verdict, waited: timedelta) -> Likeness | None:
+    """How stable fares by a verdict on the new version's workers. None: it does not tell.
+
+    Errors that are counted tell below a limit as well: the first dead letter may come with the first error.
+    """
+    if verdict.acts and verdict.blame == "undecided" and not verdict.by_chance:
+        return Likeness.UNSETTLED
+    evidence, rollout = world.evidence.get(verdict.name), world.status.rollout
+    assert rollout is not None, "a version is on trial"
+    mine = None if evidence is None else evidence.by_revision.get(verdict.revision or "")
+    other = None if evidence is None else evidence.by_revision.get(rollout.stable_revision or "")
+    if not isinstance(mine, Reading) or not isinstance(other, Reading):
+        return None
+    if verdict.usual or verdict.by_chance:
+        return Likeness.ALIKE
+    if verdict.guard.reduce not in baseline.COUNTING:
+        return Likeness.LESS if verdict.acts and verdict.blame == "revision" else None
+    if not mine.value:
+        return Likeness.ALIKE if other.value else None
+    found = blame.compare(verdict.guard, mine, other)
+    if found is Likeness.UNSETTLED and blame.is_clean(verdict.guard, mine, other):
+        found = Likeness.LESS
+    is_young = bool(mine.recent) and waited < blame.CLEAN_FOR
+    stale = other.at < mine.at - blame.SAME_MOMENT
+    return Likeness.UNSETTLED if found is Likeness.LESS and (is_young or stale) else found

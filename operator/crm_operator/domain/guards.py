@@ -37,7 +37,7 @@ _BLAME_AGAIN = timedelta(seconds=1)
 def evaluate(world: World) -> tuple[Verdict, ...]:
     """One verdict per guard in force, in the spec's order."""
     verdicts = [_judge(world, guard, is_default=is_default) for guard, is_default in guards_of(world.spec.guards)]
-    return both_versions.heeded(verdicts, candidate_of(world))
+    return both_versions.heeded(world, verdicts, candidate_of(world))
 
 
 def candidate_of(world: World) -> str | None:
