@@ -1,6 +1,6 @@
-"""When a guard's trouble is over: after a clean window.
+"""When a guard's trouble is over.
 
-What was above a limit stays in a guard's window, so the window's end clears it. The newest value (`Last`) has no
+What breached stays in a guard's window, so its leaving clears it. The newest value (`Last`) has no
 window: its guard keeps the state until the value was no longer above for a minute, or one that swings around its limit
 would turn, and send an Event, with each look. A state that is only kept holds, and makes nothing happen.
 

@@ -176,7 +176,7 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
         return _verdict(guard, reading, state, blame="provider", where=where)
     if lasting is not None and lasting.blame == "provider":
         # When the outage ends, its traces leave each guard's window at another moment.
-        where = f"since {began:%H:%M:%S}, since an outage of both"
+        where = f"since {began:%H:%M:%S}, in an outage of both"
         return _verdict(guard, reading, state, blame="provider", where=where)
     past = _past(world, guard, whole_window=True)
     found = blame_of.alone(guard, reading, world.neighbours, past, began=began, now=world.now)
