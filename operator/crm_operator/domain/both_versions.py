@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from crm_operator.api.v1alpha1 import GuardState
 from crm_operator.domain import baseline, blame
 from crm_operator.domain.blame import Likeness
-from crm_operator.domain.verdict import Verdict
+from crm_operator.domain.verdict import Verdict, critical_since
 from crm_operator.domain.world import Reading, World
 
 
@@ -29,9 +28,7 @@ def _blames(verdict: Verdict) -> bool:
 
 def _corrected(world: World, verdict: Verdict, telling: Sequence[Verdict]) -> Verdict:
     """What is clear comes first, then what the two have alike; what is open waits, as it does for any guard."""
-    was = next((was for was in world.status.guards if was.name == verdict.name), None)
-    began = was.since if was is not None and was.state is GuardState.CRITICAL else world.now
-    waited = world.now - began
+    waited = world.now - critical_since(world, verdict.name)
     seen = [(other, _likeness(world, other, waited)) for other in telling]
     provider = next((other for other in telling if other.acts and other.blame == "provider"), None)
     clear = any(likeness is Likeness.LESS for _, likeness in seen)

@@ -1,8 +1,8 @@
 """When a guard's trouble is over.
 
-What breached stays in a guard's window, so its leaving clears it. The newest value (`Last`) has no
-window: its guard keeps the state until the value was no longer above for a minute, or one that swings around its limit
-would turn, and send an Event, with each look. A state that is only kept holds, and makes nothing happen.
+What breached stays in a guard's window, so its leaving clears it. The newest value (`Last`) has no window: its guard
+keeps the state until the value was no longer above for a minute, or one that swings around its limit would turn, and
+send an Event, with each look. A state that is only kept holds, and makes nothing happen.
 
 Kept by times in status, so a restart of the operator changes nothing. Asked by guards.py.
 """

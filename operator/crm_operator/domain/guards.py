@@ -14,7 +14,6 @@ from crm_operator.api.v1alpha1 import (
     CrmIntegrationStatus,
     Guard,
     GuardState,
-    GuardStatus,
     MetricOrigin,
     Reduce,
     RolloutPhase,
@@ -25,7 +24,7 @@ from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Likeness, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
 from crm_operator.domain.min_jobs import TOO_FEW_JOBS
-from crm_operator.domain.verdict import Verdict, number
+from crm_operator.domain.verdict import Verdict, critical_since, number, said_before
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
 
 _A_MOMENT = timedelta(seconds=1)
@@ -78,11 +77,11 @@ def _tells_versions(guard: Guard) -> bool:
 
 def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: str) -> Verdict:
     """Per-version data: judge the canary, and compare it with stable before blaming the release."""
-    rollout = world.status.rollout
+    rollout, was = world.status.rollout, said_before(world, guard.name)
     assert rollout is not None
     mine = evidence.by_revision.get(candidate) or Unknown("no pod of the new version was read yet", NO_PODS)
     other = evidence.by_revision.get(rollout.stable_revision or "")
-    if rollout.phase is RolloutPhase.BAKING and blame_of.is_lost(other, mine, _was(world, guard), world.now):
+    if rollout.phase is RolloutPhase.BAKING and blame_of.is_lost(other, mine, was, world.now):
         other = None
     if isinstance(mine, Unknown):
         if isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL:
@@ -107,9 +106,7 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     if state is GuardState.CRITICAL:
         past = _past(world, guard, whole_window=False)
         in_canary = rollout.phase is RolloutPhase.CANARY
-        found = blame_of.find(
-            guard, mine, other, _was(world, guard), world.now, world.neighbours, past, beside=in_canary
-        )
+        found = blame_of.find(guard, mine, other, was, world.now, world.neighbours, past, beside=in_canary)
         where = f"on the new version{beside}" + (f", {found.why}" if found.why else "")
         return replace(_blamed(guard, mine, found, where), stable_value=good)
     stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
@@ -118,7 +115,7 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     if isinstance(other, Reading) and stable_fails and blame_of.compare(guard, other, mine) is Likeness.ALIKE:
         return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and as often on both")
     verdict = replace(_verdict(guard, mine, state, where=f"on the new version{beside}"), stable_value=good)
-    verdict = clearing.kept(verdict, _was(world, guard), world.now, revision=candidate)
+    verdict = clearing.kept(verdict, was, world.now, revision=candidate)
     past = _past(world, guard, whole_window=False) if rollout.phase is not RolloutPhase.CANARY else None
     return _maybe_usual(world, verdict, mine, other, past)
 
@@ -143,7 +140,7 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
 
     Without a release on trial: the value of `revision`, if there is one.
     """
-    reading = _value_of(evidence, revision)
+    reading, was = _value_of(evidence, revision), said_before(world, guard.name)
     if isinstance(reading, Unknown):
         if reading.reason == NO_PODS and not on_trial:
             which = " of the stable version" if evidence.by_revision else ""
@@ -154,15 +151,14 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
     state = _state(guard, reading)
     if state is not GuardState.CRITICAL:
         past = _past(world, guard, whole_window=True) if on_trial else None
-        verdict = clearing.kept(_verdict(guard, reading, state), _was(world, guard), world.now, revision=revision)
+        verdict = clearing.kept(_verdict(guard, reading, state), was, world.now, revision=revision)
         return _maybe_usual(world, verdict, reading, None, past)
     if not on_trial:
         if not evidence.by_revision and _is_left_behind(world, guard):
             return _verdict(guard, reading, state, blame="revision", where="left by the version that was rolled back")
         return _verdict(guard, reading, state, blame="provider")
-    was = _was(world, guard)
     lasting = was if was is not None and was.state is state else None
-    began = world.now if lasting is None else lasting.since
+    began = critical_since(world, guard.name)
     started = world.status.rollout.start_time if world.status.rollout else None
     # At the same time as well: the pass that saw it began the rollout, which had no worker yet.
     if started is None or began <= started:
@@ -202,11 +198,11 @@ def _is_left_behind(world: World, guard: Guard) -> bool:
     guard's window. A job that fails is a dead letter a moment after its error was counted, and other sources are read
     more seldom than the workers.
     """
-    rollout, was = world.status.rollout, _was(world, guard)
+    rollout, was = world.status.rollout, said_before(world, guard.name)
     if was is not None and was.answer is Answer.ROLLBACK:
         return True
     decided = conditions.since(world.status.conditions, "RolledBack")
-    began = was.since if was is not None and was.state is GuardState.CRITICAL else world.now
+    began = critical_since(world, guard.name)
     if rollout is None or decided is None or began < decided:
         return False
     return rollout.phase is RolloutPhase.ROLLING_BACK or began < decided + clearing.clear_for(guard)
@@ -273,10 +269,6 @@ def _is_settled(guard: Guard, reading: Reading, threshold: Threshold, state: Gua
     if guard.breaches is not None:
         return breaches.stands(guard, reading, state)
     return guard.reduce not in _GAUGES or (reading.previous is not None and reading.previous > threshold.above)
-
-
-def _was(world: World, guard: Guard) -> GuardStatus | None:
-    return next((was for was in world.status.guards if was.name == guard.name), None)
 
 
 def _verdict(

@@ -14,7 +14,7 @@ from crm_operator.domain.health import Findings
 from crm_operator.domain.respond import how_to_lift
 from crm_operator.domain.rollout.objections import min_jobs
 from crm_operator.domain.rollout.queued import comes_next, is_queued
-from crm_operator.domain.verdict import Verdict, evidence_of
+from crm_operator.domain.verdict import Verdict, critical_since, evidence_of
 from crm_operator.domain.world import JobsDone
 
 _BREACHED = (GuardState.CRITICAL, GuardState.WARNING)
@@ -186,9 +186,7 @@ def _by_chance(found: Findings, verdict: Verdict) -> NextStep:
     abort = f"to go back now: kubectl crm abort {world.name} -n {world.namespace}"
     if not world.spec.on_critical.rollback:
         return NextStep(what=f"{then}; {abort}")
-    was = next((item for item in world.status.guards if item.name == verdict.name), None)
-    began = was.since if was is not None and was.state is GuardState.CRITICAL else world.now
-    ends = chance_ends(verdict.guard, began)
+    ends = chance_ends(verdict.guard, critical_since(world, verdict.name))
     return NextStep(what=f"rolled back, unless guard {verdict.name} was clear before; {then}; {abort}", time=ends)
 
 

@@ -44,6 +44,17 @@ class Verdict:
         return self.state is GuardState.CRITICAL and self.clear_since is None
 
 
+def said_before(world: World, guard: str) -> GuardStatus | None:
+    """What the guard of this name said, as recorded."""
+    return next((was for was in world.status.guards if was.name == guard), None)
+
+
+def critical_since(world: World, guard: str) -> datetime:
+    """Since when a guard that is Critical is so; now, if it was not before."""
+    was = said_before(world, guard)
+    return was.since if was is not None and was.state is GuardState.CRITICAL else world.now
+
+
 def evidence_of(verdict: Verdict) -> DecisionEvidence:
     """What a decision that follows from a verdict rests on."""
     return DecisionEvidence(
@@ -84,7 +95,7 @@ def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, An
                 revision=verdict.revision,
                 since=was.since if was is not None and was.state == verdict.state else world.now,
                 clear_time=verdict.clear_since,
-                stable_clear_time=_clear_time(verdict, was, world.now),
+                stable_clear_time=_stable_clear_time(verdict, was, world.now),
                 answer=answers.get(verdict.name),
                 message=verdict.message,
             )
@@ -92,7 +103,7 @@ def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, An
     return result
 
 
-def _clear_time(verdict: Verdict, was: GuardStatus | None, now: datetime) -> datetime | None:
+def _stable_clear_time(verdict: Verdict, was: GuardStatus | None, now: datetime) -> datetime | None:
     if not verdict.stable_clear:
         return None
     return was.stable_clear_time if was is not None and was.stable_clear_time is not None else now
