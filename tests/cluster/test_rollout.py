@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from crm_operator.domain.clearing import CLEAR_FOR
+from crm_operator.domain.clearing import CLEAN
 from tests.cluster import stages
 from tests.cluster.kube import condition
 from tests.cluster.scene import (
@@ -179,7 +179,7 @@ async def test_without_rollback_a_critical_guard_only_holds(scene: Scene) -> Non
     assert cond(held, "Ready")["reason"] == "GuardCritical"
     scene.no_dead_letters()
     # The newest value has no window, so its guard holds for a clean minute.
-    await scene.until(is_stable, within=CLEAR_FOR.total_seconds() + WITHIN)
+    await scene.until(is_stable, within=CLEAN.total_seconds() + WITHIN)
 
 
 async def test_the_stable_template_again_in_mid_canary_ends_the_canary(scene: Scene) -> None:

@@ -153,7 +153,7 @@ def find(
     to run now, so that what cannot be read of them is missing, and not over.
     """
     blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
-    began = was.since if was is not None and blamed else now
+    began = was.since if was is not None and blamed and was.clear_time is None else now
     if not isinstance(other, Reading):
         if blamed == "provider":
             return Finding("provider", "since an outage of both")

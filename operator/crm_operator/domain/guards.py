@@ -205,7 +205,7 @@ def _is_left_behind(world: World, guard: Guard) -> bool:
     began = critical_since(world, guard.name)
     if rollout is None or decided is None or began < decided:
         return False
-    return rollout.phase is RolloutPhase.ROLLING_BACK or began < decided + clearing.clear_for(guard)
+    return rollout.phase is RolloutPhase.ROLLING_BACK or began < decided + clearing.forgotten_in(guard)
 
 
 def _blamed(guard: Guard, reading: Reading, found: Finding, where: str) -> Verdict:

@@ -9,7 +9,7 @@ from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import AutomaticPauseState, Decision, GuardState, Mode, NextStep, RolloutPhase
 from crm_operator.domain import health
 from crm_operator.domain.blame import chance_ends
-from crm_operator.domain.clearing import CLEAR_FOR
+from crm_operator.domain.clearing import kept_for
 from crm_operator.domain.health import Findings
 from crm_operator.domain.respond import how_to_lift
 from crm_operator.domain.rollout.objections import min_jobs
@@ -100,8 +100,9 @@ def _steady(found: Findings) -> NextStep:
     if worst is None:
         return NextStep(what="workers follow the queue; a new template starts a rollout")
     if worst.clear_since is not None:
-        lasts = worst.clear_since + CLEAR_FOR
-        return NextStep(what=f"Healthy when guard {worst.name} was clear for {render(CLEAR_FOR)}", time=lasts)
+        lasts = kept_for(worst.guard)
+        what = f"Healthy when guard {worst.name} was clear for {render(lasts)}"
+        return NextStep(what=what, time=worst.clear_since + lasts)
     return NextStep(what=f"somebody looks at guard {worst.name}; Healthy when it is clear")
 
 

@@ -27,7 +27,7 @@ from crm_operator.api.v1alpha1 import (
     RolloutStatus,
 )
 from crm_operator.domain.blame import BLAMED
-from crm_operator.domain.clearing import clear_for
+from crm_operator.domain.clearing import forgotten_in
 from crm_operator.domain.guards import candidate_of
 from crm_operator.domain.idle import READY_BUT_IDLE
 from crm_operator.domain.plan import CreatePause
@@ -99,7 +99,7 @@ def _lifted(
     guard = next((verdict.guard for verdict in verdicts if verdict.name == was.guard), None)
     again = ""
     if guard is not None:
-        again = f"; guard {was.guard} asks for no other before it was OK for {render(clear_for(guard))}"
+        again = f"; guard {was.guard} asks for no other before it was OK for {render(forgotten_in(guard))}"
     how = "deleted" if world.own_pause is not OwnPause.LIFTED else "lifted"
     decision = Decision(time=world.now, what="PauseLifted", why=f"SyncPause {was.name} was {how}{again}")
     return was.model_copy(update={"state": AutomaticPauseState.LIFTED}), (decision,)
@@ -146,7 +146,7 @@ def _answers(
             answer = None
         elif verdict.state is GuardState.OK and answer is Answer.PAUSE:
             since = was.since if was is not None and was.state is GuardState.OK else world.now
-            over = since + clear_for(verdict.guard)
+            over = since + forgotten_in(verdict.guard)
             if world.now >= over:
                 answer = None
             else:

@@ -16,7 +16,7 @@ from crm_operator.api.v1alpha1 import CeilingStatus, Decision, GrowthStatus, Gua
 from crm_operator.domain import conflict
 from crm_operator.domain.guards import candidate_of
 from crm_operator.domain.scaling import Size
-from crm_operator.domain.verdict import Verdict, said_before
+from crm_operator.domain.verdict import Verdict, critical_since
 from crm_operator.domain.world import World
 
 #: Metrics that count connections which could not be made.
@@ -128,5 +128,4 @@ def growth(world: World, size: Size) -> GrowthStatus | None:
 
 def _began_after(world: World, verdict: Verdict, growth: GrowthStatus) -> bool:
     """It was not Critical when the workers grew."""
-    was = said_before(world, verdict.name)
-    return was is None or was.state is not GuardState.CRITICAL or was.since >= growth.time
+    return critical_since(world, verdict.name) >= growth.time

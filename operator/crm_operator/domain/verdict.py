@@ -50,9 +50,10 @@ def said_before(world: World, guard: str) -> GuardStatus | None:
 
 
 def critical_since(world: World, guard: str) -> datetime:
-    """Since when a guard that is Critical is so; now, if it was not before."""
+    """Since when a guard whose value is Critical is so; now, if it was not before, or only kept its state."""
     was = said_before(world, guard)
-    return was.since if was is not None and was.state is GuardState.CRITICAL else world.now
+    lasts = was is not None and was.state is GuardState.CRITICAL and was.clear_time is None
+    return was.since if was is not None and lasts else world.now
 
 
 def evidence_of(verdict: Verdict) -> DecisionEvidence:
@@ -77,7 +78,7 @@ def _recorded(value: float | None) -> str | None:
 
 
 def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, Answer]) -> list[GuardStatus]:
-    """The verdicts as status, with what answered them; `since` moves only when the state does."""
+    """The verdicts as status, with what answered them; `since` moves only when the state does, or begins anew."""
     before = {was.name: was for was in world.status.guards}
     result = []
     for verdict in verdicts:
@@ -93,7 +94,7 @@ def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, An
                 blame=verdict.blame,
                 samples=verdict.samples,
                 revision=verdict.revision,
-                since=was.since if was is not None and was.state == verdict.state else world.now,
+                since=was.since if was is not None and _goes_on(verdict, was) else world.now,
                 clear_time=verdict.clear_since,
                 stable_clear_time=_stable_clear_time(verdict, was, world.now),
                 answer=answers.get(verdict.name),
@@ -101,6 +102,11 @@ def recorded(verdicts: Sequence[Verdict], world: World, answers: Mapping[str, An
             )
         )
     return result
+
+
+def _goes_on(verdict: Verdict, was: GuardStatus) -> bool:
+    """Whether it is the same trouble as before: not one that was over, but for the time that its state is kept."""
+    return was.state == verdict.state and (was.clear_time is None or verdict.clear_since is not None)
 
 
 def _stable_clear_time(verdict: Verdict, was: GuardStatus | None, now: datetime) -> datetime | None:

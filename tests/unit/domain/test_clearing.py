@@ -1,26 +1,31 @@
-"""A guard on the newest value keeps its state for a minute after it; what it keeps only holds."""
+"""A guard keeps its state until its value was better for a minute; what it keeps only holds."""
 
+import itertools
+import random
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import (
     Answer,
     AutomaticPauseState,
     AutomaticPauseStatus,
+    Guard,
     GuardState,
     GuardStatus,
     RolloutPhase,
 )
-from crm_operator.domain.clearing import CLEAR_FOR
+from crm_operator.domain.clearing import CLEAN, kept_for
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.plan import CreatePause, EmitEvent, Plan
 from crm_operator.domain.verdict import Verdict, recorded
-from crm_operator.domain.world import Evidence, Over, Reading, Unknown, World
+from crm_operator.domain.world import Evidence, Over, Reading, Recent, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -46,17 +51,22 @@ def dead(value: float | Unknown) -> dict[str, Evidence]:
     return {DEAD.name: Evidence(overall=value if isinstance(value, Unknown) else read(value, previous=value))}
 
 
+#: One that counts in a window, and one whose window is shorter than a minute.
+ERRORS = a_guard(name="errors", warning={"above": 5}, critical={"above": 10}, window="5m")
+SHORT = a_guard(name="errors", warning={"above": 5}, critical={"above": 10}, window="20s")
+
+
 def steady(value: float | Unknown, was: GuardStatus | None = None, **spec: Any) -> World:
     spec = {"guards": [DEAD.to_wire()], **spec}
     guards = [] if was is None else [was]
     return a_world(target=GOOD, spec=a_spec(**spec), evidence=dead(value), status=a_status(guards=guards))
 
 
-def followed(values: Iterable[float | Unknown], *, every: timedelta = 10 * SECOND) -> list[Plan]:
+def followed(values: Iterable[float | Unknown], *, every: timedelta = 10 * SECOND, guard: Guard = DEAD) -> list[Plan]:
     """One look at each value, each from the status that the one before wrote."""
-    world, plans = steady(0), []
+    world, plans = steady(0, guards=[guard.to_wire()]), []
     for n, value in enumerate(values):
-        world = replace(world, evidence=dead(value), now=NOW + n * every)
+        world = replace(world, evidence={guard.name: dead(value)[DEAD.name]}, now=NOW + n * every)
         plans.append(decide(world))
         world = replace(world, status=plans[-1].status)
     return plans
@@ -81,10 +91,47 @@ def test_it_is_clear_after_a_clean_minute() -> None:
     assert plans[-1].status.guards[0].since == NOW + 70 * SECOND
 
 
+def test_a_guard_with_a_window_keeps_its_state_as_well() -> None:
+    plans = followed([12, *[0] * 7], guard=ERRORS)
+    assert states(plans) == ["Critical"] * 7 + ["OK"]
+    message = plans[1].status.guards[0].message or ""
+    assert message.endswith("+0 <= 5 in 5m; Critical until that has lasted 1m, at 03:01:10")
+
+
+def test_a_window_that_is_shorter_than_a_minute_is_enough() -> None:
+    plans = followed([12, *[0] * 7], guard=SHORT)
+    assert states(plans) == ["Critical"] * 3 + ["OK"] * 5
+    then = plans[1].status.next
+    assert then is not None
+    assert (then.what, then.time) == ("Healthy when guard errors was clear for 20s", NOW + 30 * SECOND)
+
+
+@given(values=st.lists(st.sampled_from([0, 10, 11]), max_size=40), guard=st.sampled_from([DEAD, ERRORS, SHORT]))
+def test_it_never_turns_for_the_better_without_a_clean_time(values: list[float], guard: Guard) -> None:
+    """... and always does after one: in whatever order values come, one each ten seconds."""
+    looks = kept_for(guard) // (10 * SECOND)
+    alone = guard.model_copy(update={"warning": None})
+    for n, state in enumerate(states(followed(values, guard=alone))):
+        assert state == ("Critical" if max(values[max(0, n - looks) : n + 1]) > 10 else "OK"), n
+
+
+def test_a_rate_at_its_limit_tells_seldom() -> None:
+    """Ten errors in five minutes on average, as many as the limit, for two hours: each event may turn the value."""
+    dice, times = random.Random(1), [-300.0]
+    while times[-1] < 7200:
+        times.append(times[-1] + dice.expovariate(10 / 300))
+    seconds = range(0, 7200, 5)
+    values = [sum(at - 300 < time <= at for time in times) for at in seconds]
+    turns = sum(old <= 10 < new for old, new in itertools.pairwise(values))
+    told = events(followed(values, every=5 * SECOND, guard=ERRORS)).count("GuardCritical")
+    assert turns > 20
+    assert 1 <= told < 0.6 * turns
+
+
 def test_the_status_says_when() -> None:
     then = followed([12, 0])[-1].status.next
     assert then is not None
-    assert (then.what, then.time) == ("Healthy when guard dead-letters was clear for 1m", NOW + 10 * SECOND + CLEAR_FOR)
+    assert (then.what, then.time) == ("Healthy when guard dead-letters was clear for 1m", NOW + 10 * SECOND + CLEAN)
 
 
 def test_a_value_that_swings_around_its_limit_turns_once_and_tells_once() -> None:
@@ -132,8 +179,8 @@ def test_a_look_too_many_changes_nothing() -> None:
     def ended(plans: Iterable[Plan]) -> datetime:
         return next(guard.since for guard in (plan.status.guards[0] for plan in plans) if guard.state is OK)
 
-    assert ended(followed([12, *[0] * 70], every=SECOND)) == NOW + SECOND + CLEAR_FOR
-    assert ended(followed([12, *[0] * 7])) == NOW + 10 * SECOND + CLEAR_FOR
+    assert ended(followed([12, *[0] * 70], every=SECOND)) == NOW + SECOND + CLEAN
+    assert ended(followed([12, *[0] * 7])) == NOW + 10 * SECOND + CLEAN
 
 
 def the_latency(state: GuardState, revision: str, clear_time: datetime | None = None) -> GuardStatus:
@@ -227,5 +274,46 @@ def test_a_pause_that_was_asked_for_is_not_made_any_more() -> None:
 def test_what_was_done_about_it_is_remembered_until_it_is_clear() -> None:
     was = GuardStatus(name=DEAD.name, state=CRITICAL, since=NOW - 10 * SECOND, answer=Answer.ROLLBACK)
     assert decide(steady(0, was)).status.guards[0].answer is Answer.ROLLBACK
-    over = was.model_copy(update={"clear_time": NOW - CLEAR_FOR})
+    over = was.model_copy(update={"clear_time": NOW - CLEAN})
     assert decide(steady(0, over)).status.guards[0].answer is None
+
+
+def of_the_new_version(value: float, blame: str | None, clear_time: datetime | None) -> World:
+    """Critical for ten minutes by status, on a version that has run for eleven; stable had one job, and no error."""
+    since = NOW - timedelta(minutes=10)
+    was = GuardStatus(
+        name="errors", state=CRITICAL, since=since, blame=blame, clear_time=clear_time, revision=NEW, value="12"
+    )
+    sides = Evidence(by_revision={NEW: did(value, 20), GOOD: did(0, 1)}, overall=did(value, 21))
+    rollout = a_rollout(RolloutPhase.CANARY, start_time=since - 60 * SECOND)
+    return a_canary_world(
+        spec=a_spec(guards=[ERRORS.to_wire()]), status=a_status(rollout, guards=[was]), evidence={"errors": sides}
+    )
+
+
+def did(errors: float, jobs: int) -> Reading:
+    return replace(read(errors), recent=(Recent(timedelta(minutes=5), errors, jobs),))
+
+
+@pytest.mark.parametrize(("blame", "kept"), [("provider", "provider"), ("revision", "revision"), ("undecided", None)])
+def test_whom_it_blames_is_kept_with_it(blame: str, kept: str | None) -> None:
+    """What nobody could tell is no answer."""
+    (verdict,) = evaluate(of_the_new_version(0, blame, None))
+    assert (verdict.state, verdict.blame, verdict.acts) == (CRITICAL, kept, False)
+
+
+def test_a_breach_that_comes_again_is_looked_into_anew() -> None:
+    """It is not one that could be looked into for ten minutes, in which the release would be blamed at once."""
+    world = of_the_new_version(12, None, NOW - 10 * SECOND)
+    verdicts = evaluate(world)
+    assert [(v.state, v.blame, v.clear_since) for v in verdicts] == [(CRITICAL, "undecided", None)]
+    (was,) = recorded(verdicts, world, {})
+    assert was.since == NOW
+    plan = decide(world)
+    assert not events([plan]), "it was Critical all the time"
+    later = replace(world, status=plan.status, now=NOW + SECOND)
+    assert [v.blame for v in evaluate(later)] == ["undecided"]
+
+
+def test_an_outage_that_flickers_stays_the_providers() -> None:
+    assert [v.blame for v in evaluate(of_the_new_version(12, "provider", NOW - 10 * SECOND))] == ["provider"]

@@ -193,7 +193,7 @@ def paused_by_a_guard() -> Simulation:
     sim.lift()
     sim.run(10)
     sim.failing.clear()
-    sim.run(310)
+    sim.run(370)
     sim.failing.add(sim.stable)
     sim.run(5)
     return sim

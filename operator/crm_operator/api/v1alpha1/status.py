@@ -283,11 +283,11 @@ class GuardStatus(ApiModel):
         description="Of Critical: revision, provider, or undecided while nobody can tell yet.",
     )
     samples: int | None = Field(default=None, description="Pods or readings that the value rests on.")
-    since: Timestamp = Field(description="When the state last changed.")
+    since: Timestamp = Field(description="When the state last changed, or its reason came again.")
     clear_time: Timestamp | None = Field(
         default=None,
-        description="Of Warning and Critical, where the guard has no window: since when the value is better than that. "
-        "The state follows when this has lasted a minute; until then it only holds.",
+        description="Of Warning and Critical: since when the value is better than that. The state follows when this "
+        "has lasted a minute, or the guard's window, if that is shorter; until then it only holds.",
     )
     stable_clear_time: Timestamp | None = Field(
         default=None,
