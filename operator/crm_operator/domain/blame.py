@@ -1,25 +1,31 @@
 """Who is to blame when the version on trial crosses a limit: the release, the provider, or nobody yet.
 
-A provider's outage hits both versions, so the release is to blame only if the stable version clearly fails less. What
-is compared is errors per finished job, over the same short time on both sides: a worker that fails fast takes more
-jobs than others, so counts per pod say little, and a stable version's hour of good work says nothing of the last
-seconds. Asked by guards.py for every Critical verdict that has values per version.
+A provider's outage hits both versions, so the release is to blame only if the stable version clearly fails less
+(likeness.py). Asked by guards.py for every Critical verdict that has values per version.
 """
 
-import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Literal
 
 from crm_operator.api.duration import render
-from crm_operator.api.v1alpha1 import Guard, GuardBaseline, GuardState, GuardStatus, Reduce
+from crm_operator.api.v1alpha1 import Guard, GuardBaseline, GuardState, GuardStatus
 from crm_operator.domain import baseline
+from crm_operator.domain.likeness import (
+    CLEAN_FOR,
+    MANY,
+    SAME_MOMENT,
+    Likeness,
+    as_often,
+    at_most,
+    compare,
+    settled,
+    share_of,
+)
 from crm_operator.domain.min_jobs import TOO_FEW_JOBS
 from crm_operator.domain.scraped import METRIC_MISSING
-from crm_operator.domain.world import Neighbour, Reading, Recent, Unknown
+from crm_operator.domain.world import Neighbour, Reading, Unknown
 
 Blame = Literal["revision", "provider", "undecided"]
 
@@ -29,23 +35,6 @@ BLAMED: Mapping[str, str] = {
     "undecided": "nobody is blamed yet",
 }
 
-#: Stable is "failing just as much" from this share of the new version's errors per job. Half, because counts scatter.
-SHARED_FAULT = 0.5
-
-#: Stable does fail less when the chance of so few errors, did it fail half as often, is below this. The usual 5 %
-#: blamed healthy releases ten times as often in simulated outages (tests/unit/domain/test_blame.py).
-SURE = 0.01
-#: More errors than this on both sides together need no test of chance.
-MANY = 1000
-#: A chance is at least this, and at most 1 without it.
-_LEAST = sys.float_info.epsilon
-
-#: Stable is looked at once more, this much later, before events are taken for the release's: an outage of the provider
-#: shows in stable once its jobs in flight are done, and a version that fails fast has many errors by then.
-CLEAN_FOR = timedelta(milliseconds=250)
-#: With few errors chance decides nothing: a stable version that has none in so many jobs at that look does not fail.
-CLEAN_JOBS = 10
-
 #: A version that has errors now and then crosses a limit now and then, and is looked at thousands of times. So where
 #: stable has errors too, a version that fails no oftener must have so many this rarely: docs/benchmarks.md, "Noise".
 CHANCE = 1e-6
@@ -53,18 +42,8 @@ CHANCE = 1e-6
 #: ... and for so many windows running it is none either: chance comes and goes.
 LASTING = 6
 
-#: Reductions of a gauge's window.
-LEVELS = (Reduce.AVERAGE, Reduce.MAX)
-
-#: A quantile of fewer observations is not compared.
-OBSERVATIONS = 20
-
 #: The new version is bad beyond doubt, only the provider's part is not clear: after this time nobody waits any longer.
 PATIENCE = timedelta(seconds=3)
-
-#: Stable's newest sample may be this much older than the new version's to be compared with it. In the first second of
-#: an outage of both, the side that was read last has all the errors.
-SAME_MOMENT = timedelta(milliseconds=250)
 
 #: With no stable worker beside it: trouble of the provider's other integrations that began no longer before is the
 #: same, and one of them that is at Warning by now has this long to show that it fails as well.
@@ -127,14 +106,6 @@ class Finding:
     why: str = ""  # a clause, when numbers alone do not tell
     stable_clear: bool = False  # the provider is still to blame, and stable does clearly better by now
     by_chance: bool = False  # nobody is blamed, since a version as good as the trusted one does this now and then
-
-
-class Likeness(Enum):
-    """How the stable version fares beside one that breaches."""
-
-    ALIKE = "fails as well"
-    LESS = "fails clearly less"
-    UNSETTLED = "too few jobs to tell"
 
 
 def find(
@@ -208,9 +179,8 @@ def is_finding(guards: Sequence[GuardStatus], now: datetime) -> bool:
 
 def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | None, now: datetime) -> Finding:
     blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
-    likeness = compare(guard, mine, other)
-    if likeness is Likeness.ALIKE:
-        return Finding("provider", f"which {likeness.value}")
+    if compare(guard, mine, other) is Likeness.ALIKE:
+        return Finding("provider", f"which {Likeness.ALIKE.value}")
     if was is not None and blamed == "provider":
         clear = share_of(guard, mine, other) < CLEARLY_LESS
         needed: timedelta = max(CLEAR_FOR, (guard.window or timedelta()) * CLEAR_SHARE)
@@ -220,13 +190,13 @@ def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | No
     waited = now - was.since if was is not None and blamed == "undecided" else timedelta()
     if waited >= PATIENCE:
         return Finding("revision")
-    # A gauge has had its second look: it was over the limit twice running.
-    is_young = bool(mine.recent) and guard.reduce not in LEVELS and waited < CLEAN_FOR
-    if is_young or other.at < mine.at - SAME_MOMENT:
-        return Finding("undecided", "which is read again before anybody is blamed")
-    if likeness is Likeness.UNSETTLED and not is_clean(guard, mine, other):
-        return Finding("undecided", f"where there are {likeness.value} whether the provider fails")
-    return Finding("revision")
+    match settled(guard, mine, other, waited=waited):
+        case Likeness.EARLY:
+            return Finding("undecided", f"which {Likeness.EARLY.value}")
+        case Likeness.UNSETTLED:
+            return Finding("undecided", f"where there are {Likeness.UNSETTLED.value} whether the provider fails")
+        case _:
+            return Finding("revision")
 
 
 def by_neighbours(guard: Guard, neighbours: Sequence[Neighbour], *, began: datetime, now: datetime) -> Finding:
@@ -249,67 +219,6 @@ def by_neighbours(guard: Guard, neighbours: Sequence[Neighbour], *, began: datet
     return Finding("revision")
 
 
-def compare(guard: Guard, mine: Reading, other: Reading) -> Likeness:
-    """How `other` fares beside `mine`, whose value is above 0.
-
-    Of counters of events, by the conditional test of two Poisson rates (Przyborowski and Wilenski 1940): if stable
-    failed half as often, its part of all errors would follow a binomial distribution.
-    """
-    both = _same_time(guard, mine, other)
-    if both is None:
-        return Likeness.ALIKE if share_of(guard, mine, other) >= SHARED_FAULT else Likeness.LESS
-    a, b = both
-    if not a.base or not b.base:
-        return Likeness.UNSETTLED
-    if guard.reduce is Reduce.QUANTILE and b.base < OBSERVATIONS:
-        return Likeness.UNSETTLED
-    if guard.reduce is Reduce.QUANTILE or guard.reduce in LEVELS:
-        return Likeness.ALIKE if b.value >= SHARED_FAULT * a.value else Likeness.LESS
-    if b.value * a.base >= SHARED_FAULT * a.value * b.base:
-        return Likeness.ALIKE
-    errors = round(a.value + b.value)
-    if guard.reduce is Reduce.RATIO or errors > MANY:
-        return Likeness.LESS  # what a Ratio divides need not be a number of events
-    expected = SHARED_FAULT * b.base
-    chance = _at_most(round(b.value), errors, expected / (a.base + expected))
-    return Likeness.LESS if chance < SURE else Likeness.UNSETTLED
-
-
-def as_often(mine: float, base: float, other: float, other_base: float, *, chance: float) -> bool:
-    """Whether `mine` errors in `base` jobs (> 0) are no more than a version makes that had `other` in `other_base`.
-
-    Half as often is as well. Else so many must not be rarer than `chance`, did both fail alike.
-    """
-    if other * base >= SHARED_FAULT * mine * other_base:
-        return True
-    together = round(mine + other)
-    return together <= MANY and _at_most(round(other), together, other_base / (base + other_base)) >= chance
-
-
-def share_of(guard: Guard, mine: Reading, other: Reading) -> float:
-    """What `other` has for each of `mine`: per job where jobs are counted, else per pod; of a gauge, as it is."""
-    both = _same_time(guard, mine, other)
-    if both is not None and both[0].base and both[1].base:
-        a, b = both
-        if guard.reduce is Reduce.QUANTILE or guard.reduce in LEVELS:
-            return b.value / a.value
-        return _divided(b.value / (b.base or 1.0), a.value / (a.base or 1.0))
-    if guard.reduce in baseline.COUNTING:
-        return _divided(other.value / other.samples, mine.value / mine.samples)
-    return other.value / mine.value
-
-
-def _divided(other: float, mine: float) -> float:
-    """`other / mine`. A worker may claim so little, or so many jobs, that nothing is left of `mine`."""
-    return other / mine if mine else math.inf
-
-
-def is_clean(guard: Guard, mine: Reading, other: Reading) -> bool:
-    """Whether stable has no error in so many jobs that it does not fail."""
-    both = _same_time(guard, mine, other)
-    return both is not None and not both[1].value and (both[1].base or 0) >= CLEAN_JOBS
-
-
 def _by_chance(guard: Guard, mine: Reading, other: Reading) -> bool:
     """Whether a version that fails no oftener than stable, by its jobs, could have so many errors in the window."""
     if guard.reduce not in baseline.COUNTING or not mine.recent or not other.recent:
@@ -318,38 +227,4 @@ def _by_chance(guard: Guard, mine: Reading, other: Reading) -> bool:
     errors = round(a.value + b.value)
     if not a.base or not b.base or not round(b.value) or errors > MANY:
         return False  # nobody counts jobs, stable has no error, or there are so many that shares tell
-    return _at_most(round(b.value), errors, b.base / (a.base + b.base)) >= CHANCE
-
-
-def _same_time(guard: Guard, mine: Reading, other: Reading) -> tuple[Recent, Recent] | None:
-    """The shortest time that holds half of what `mine` did in the window. None: nobody counts jobs.
-
-    That is when the trouble is: all that stable did well before it would hide that it fails now, and one high value of
-    stable long before it would excuse it. Of a Quantile it is the shortest time with enough observations in which it
-    is half as high as in the window, or None; of a gauge the shortest in which it is half as high.
-    """
-    whole = mine.recent[-1].value if mine.recent else 0.0
-    enough = OBSERVATIONS if guard.reduce is Reduce.QUANTILE else 0
-    for a, b in zip(mine.recent, other.recent, strict=False):
-        if a.base is None or b.base is None:
-            return None
-        if a.base and a.base >= enough and a.value and a.value >= whole / 2:
-            return a, b
-    return None
-
-
-def _at_most(count: int, of: int, chance: float) -> float:
-    """The chance of at most `count` hits in `of` tries (1..1000), each with `chance` in [0, 1].
-
-    A share of jobs may round to 0 or 1: a worker may claim any number of them, and none is to keep us from deciding.
-    """
-    chance = min(max(chance, _LEAST), 1 - _LEAST)
-    logs = (
-        math.lgamma(of + 1)
-        - math.lgamma(hits + 1)
-        - math.lgamma(of - hits + 1)
-        + hits * math.log(chance)
-        + (of - hits) * math.log1p(-chance)
-        for hits in range(min(count, of) + 1)
-    )
-    return math.fsum(math.exp(log) for log in logs)
+    return at_most(round(b.value), errors, b.base / (a.base + b.base)) >= CHANCE

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from crm_operator.domain import baseline, blame
-from crm_operator.domain.blame import Likeness
+from crm_operator.domain import baseline
+from crm_operator.domain.blame import PATIENCE
+from crm_operator.domain.likeness import Likeness, settled
 from crm_operator.domain.verdict import Verdict, critical_since
 from crm_operator.domain.world import Reading, World
+
+_OPEN = (Likeness.EARLY, Likeness.UNSETTLED)
 
 
 def heeded(world: World, verdicts: Sequence[Verdict], candidate: str | None) -> tuple[Verdict, ...]:
@@ -33,12 +36,12 @@ def _corrected(world: World, verdict: Verdict, telling: Sequence[Verdict]) -> Ve
     provider = next((other for other in telling if other.acts and other.blame == "provider"), None)
     clear = any(likeness is Likeness.LESS for _, likeness in seen)
     alike = provider or next((other for other, likeness in seen if likeness is Likeness.ALIKE), None)
-    unsettled = next((other for other, likeness in seen if likeness is Likeness.UNSETTLED), None)
+    undecided = next((other for other, likeness in seen if likeness in _OPEN), None)
     if alike is not None and (provider is not None or not clear):
         message = f"{verdict.message}; stable has trouble as well, by guard {alike.name}"
         return replace(verdict, blame="provider", by_chance=False, message=message)
-    if unsettled is not None and not clear and waited < blame.PATIENCE:
-        return replace(verdict, blame="undecided", message=f"{verdict.message}, while guard {unsettled.name} looks")
+    if undecided is not None and not clear and waited < PATIENCE:
+        return replace(verdict, blame="undecided", message=f"{verdict.message}, while guard {undecided.name} looks")
     return verdict
 
 
@@ -61,9 +64,4 @@ def _likeness(world: World, verdict: Verdict, waited: timedelta) -> Likeness | N
         return Likeness.LESS if verdict.acts and verdict.blame == "revision" else None
     if not mine.value:
         return Likeness.ALIKE if other.value else None
-    found = blame.compare(verdict.guard, mine, other)
-    if found is Likeness.UNSETTLED and blame.is_clean(verdict.guard, mine, other):
-        found = Likeness.LESS
-    is_young = bool(mine.recent) and waited < blame.CLEAN_FOR
-    stale = other.at < mine.at - blame.SAME_MOMENT
-    return Likeness.UNSETTLED if found is Likeness.LESS and (is_young or stale) else found
+    return settled(verdict.guard, mine, other, waited=waited)

@@ -21,8 +21,9 @@ from crm_operator.api.v1alpha1 import (
 )
 from crm_operator.domain import baseline, both_versions, breaches, breadth, clearing, conditions, usual
 from crm_operator.domain import blame as blame_of
-from crm_operator.domain.blame import Blame, Finding, Likeness, Past
+from crm_operator.domain.blame import Blame, Finding, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
+from crm_operator.domain.likeness import Likeness, compare
 from crm_operator.domain.min_jobs import TOO_FEW_JOBS
 from crm_operator.domain.verdict import Verdict, critical_since, number, said_before
 from crm_operator.domain.world import Evidence, Reading, Unknown, World
@@ -112,7 +113,7 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
     stable_fails = isinstance(other, Reading) and _state(guard, other) is GuardState.CRITICAL
     # The new version is below the limit only because it does less: the provider is down for both. When it clearly does
     # better, it is the cure, and holding it would keep the trouble.
-    if isinstance(other, Reading) and stable_fails and blame_of.compare(guard, other, mine) is Likeness.ALIKE:
+    if isinstance(other, Reading) and stable_fails and compare(guard, other, mine) is Likeness.ALIKE:
         return _verdict(guard, other, GuardState.CRITICAL, blame="provider", where="on stable, and as often on both")
     verdict = replace(_verdict(guard, mine, state, where=f"on the new version{beside}"), stable_value=good)
     verdict = clearing.kept(verdict, was, world.now, revision=candidate)

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain import baseline
-from crm_operator.domain.blame import SHARED_FAULT, Past, as_often
+from crm_operator.domain.blame import Past
+from crm_operator.domain.likeness import SHARED_FAULT, as_often
 from crm_operator.domain.world import Reading
 
 #: A Warning is news when a version that fails as often as stable makes so many errors this rarely. The usual 5 %: of

@@ -21,6 +21,7 @@ from crm_operator.domain.world import (
     QueueReading,
     QueueView,
     Reading,
+    Recent,
     RefusedWrite,
     Unknown,
     Workload,
@@ -165,6 +166,12 @@ def a_canary_world(**parts: Any) -> World:
 
 def read(value: float, *, samples: int = 1, previous: float | None = None) -> Reading:
     return Reading(value=value, samples=samples, at=NOW, previous=previous)
+
+
+def did(errors: float, jobs: float | None, *, before: tuple[float, float] = (0, 0), samples: int = 1) -> Reading:
+    """`errors` of `jobs` in the last two seconds, and `before` that in the window of five minutes."""
+    whole = Recent(300 * SECOND, errors + before[0], None if jobs is None else jobs + before[1])
+    return Reading(whole.value, samples=samples, at=NOW, recent=(Recent(2 * SECOND, errors, jobs), whole))
 
 
 def evidence(
