@@ -116,7 +116,7 @@ class Reconciler:
             if isinstance(error.action, RecordRevision):
                 self._templates.refuse(world.uid, error.action.revision, error.message, self._clock())
                 return CONFLICT_DELAY
-            self._refused[key] = _refused_write(error)
+            self._refused[key] = _refused_write(error, world.refused_since)
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY
         reading = world.queue.latest
         known = reading if isinstance(reading, QueueReading) else None
@@ -125,7 +125,7 @@ class Reconciler:
             for pause in self._pauses.concerned(key):
                 self._enqueue_pause(pause)
         times = [time for time in (plan.requeue_after, wait) if time is not None]
-        if self._refused.pop(key, None) is not None:
+        if wait is None and self._refused.pop(key, None) is not None:
             times.append(CONFLICT_DELAY)  # say that it is over
         if not isinstance(reading, QueueReading) or isinstance(world.template, Unknown):
             times.append(UNREAD_DELAY)
@@ -192,12 +192,12 @@ class Reconciler:
             self._enqueue_pause(pause)
 
 
-def _refused_write(error: ActionRefused) -> RefusedWrite:
+def _refused_write(error: ActionRefused, since: datetime) -> RefusedWrite:
     """The API server's words, or our own where we refused it ourselves (code 0) and the reason is ours."""
     if not error.status:
-        return RefusedWrite(action=error.action, why=error.message[:600], reason=error.reason)
+        return RefusedWrite(action=error.action, why=error.message[:600], reason=error.reason, since=since)
     why = f"the API server refused a write: {error.message[:600]}"
-    return RefusedWrite(action=error.action, why=why, reason="WriteRefused")
+    return RefusedWrite(action=error.action, why=why, reason="WriteRefused", since=since)
 
 
 def _recorded(integration: Object) -> CrmIntegrationStatus:

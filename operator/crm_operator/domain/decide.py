@@ -3,7 +3,7 @@
 Order of a plan: what a crash must find recorded, then what stops damage, then what restores, then what cleans up.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import (
@@ -18,7 +18,6 @@ from crm_operator.domain import (
     breaches,
     conflict,
     guards,
-    health,
     idle,
     observing,
     pause,
@@ -40,7 +39,7 @@ from crm_operator.domain.rollout import blocked
 from crm_operator.domain.scaling import Size
 from crm_operator.domain.verdict import Verdict
 from crm_operator.domain.workload_actions import holds_of, workload_actions
-from crm_operator.domain.world import TemplateRefused, World
+from crm_operator.domain.world import RefusedWrite, TemplateRefused, World
 
 #: The shortest time after which to look again; nothing here needs a finer clock.
 SOONEST = timedelta(milliseconds=100)
@@ -50,8 +49,8 @@ GUARDS_AGAIN = timedelta(seconds=2)
 SHARES_AGAIN = timedelta(seconds=5)
 
 
-#: The decision that another number of workers is wanted.
-SCALED = "Scaled"
+#: The decisions that another number of workers is wanted, and (an observation) that a write was refused.
+SCALED, REFUSED = "Scaled", "WriteRefused"
 
 
 def decide(world: World) -> Plan:
@@ -180,12 +179,10 @@ def _noticed(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
         yield Decision(time=world.now, what="DeletionCostRefused", why=scaled.message)
     ready, was_ready = new["Ready"], old.get("Ready")
     template, refused = world.template, world.refused
-    if isinstance(template, TemplateRefused) and _is_news(ready, was_ready, lambda it: it.reason == "InvalidTemplate"):
+    if isinstance(template, TemplateRefused) and _is_news(ready, was_ready, "InvalidTemplate"):
         yield Decision(time=world.now, what="TemplateRefused", why=ready.message)
-    if refused is not None and _is_news(
-        ready, was_ready, lambda it: it.reason == refused.reason or health.ALSO in it.message
-    ):
-        yield Decision(time=world.now, what="WriteRefused", why=refused.why[:1000])
+    if refused is not None and not blocked.by_refusal(world, draft.rollout) and not _is_told(world, refused):
+        yield Decision(time=world.now, what=REFUSED, why=refused.why[:1000])
 
 
 def _worsened(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
@@ -201,10 +198,15 @@ def _worsened(world: World, draft: CrmIntegrationStatus) -> Iterator[Decision]:
             yield Decision(time=world.now, what="GuardWarning", why=f"{guard.name}: {guard.message}"[:1000])
 
 
-def _is_news(now: Condition, was: Condition | None, says: Callable[[Condition], bool]) -> bool:
-    """Whether a condition `says` so, and did not say it of this spec before."""
-    before = was is not None and was.observed_generation == now.observed_generation and says(was)
-    return says(now) and not before
+def _is_news(now: Condition, was: Condition | None, reason: str) -> bool:
+    """Whether a condition has this reason, and did not have it of this spec before."""
+    before = was is not None and was.observed_generation == now.observed_generation and was.reason == reason
+    return now.reason == reason and not before
+
+
+def _is_told(world: World, refused: RefusedWrite) -> bool:
+    """Whether a decision tells of it; only after ten others have pushed it out of status it is told once more."""
+    return any(told.what == REFUSED and told.time >= refused.since for told in world.status.decisions)
 
 
 def _turned(old: dict[str, Condition], new: dict[str, Condition], type_: str, status: str) -> bool:

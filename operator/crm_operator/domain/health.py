@@ -38,7 +38,7 @@ _SHORT = ("AtMaximum", "RateLimited", "SLOBreached", conflict.REASON, step_back.
 #: Trouble that only a person ends.
 _STALLS = ("InvalidTemplate", "ImageFailedElsewhere", "ProgressDeadlineExceeded")
 #: Between what `Ready` is about and a refused write that it is not about.
-ALSO = "; also, "
+_ALSO = "; also, "
 _LONGEST = 1000  # characters of a condition's message
 _ROLLED_BACK = (RolloutPhase.ROLLING_BACK, RolloutPhase.ROLLED_BACK)
 
@@ -182,7 +182,7 @@ def ready(found: Findings) -> Says:
     says, refused = _summary(found), found.world.refused
     if refused is None or refused.why in says.message:
         return says
-    beside = f"{ALSO}{refused.why}"
+    beside = f"{_ALSO}{refused.why}"
     return replace(says, message=f"{says.message[: max(0, _LONGEST - len(beside))]}{beside}")
 
 

@@ -259,6 +259,7 @@ class RefusedWrite:
     action: Action
     why: str  # its own words, shortened
     reason: str  # CamelCase, for a condition
+    since: datetime  # of this spec some write has been refused in each pass since then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +315,12 @@ class World:
     verbs: Mapping[Verb, str] = field(default_factory=dict)
     #: None: no write of the pass before was refused.
     refused: RefusedWrite | None = None
+
+    @property
+    def refused_since(self) -> datetime:
+        """Since when writes have been refused, should one of this pass be."""
+        goes_on = self.refused is not None and self.status.observed_generation == self.generation
+        return self.refused.since if self.refused is not None and goes_on else self.now
 
 
 #: The JSON of a pod template as the user wrote it.

@@ -86,8 +86,9 @@ def an_outage(why: str = "spec.queue.url: redis:6379 refused the connection", re
     return QueueView(latest=Unknown(why, reason))
 
 
-def a_refusal(action: Action, why: str = "denied by policy") -> RefusedWrite:
-    return RefusedWrite(action=action, why=f"the API server refused a write: {why}", reason="WriteRefused")
+def a_refusal(action: Action, why: str = "denied by policy", *, since: datetime = NOW) -> RefusedWrite:
+    why = f"the API server refused a write: {why}"
+    return RefusedWrite(action=action, why=why, reason="WriteRefused", since=since)
 
 
 def pods(

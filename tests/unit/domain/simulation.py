@@ -146,7 +146,8 @@ class Simulation:
 
         A refused write ends the plan as `domain/course.py` has it; a crash forgets that one was.
         """
-        plan, course = decide(self.world()), Course()
+        world, course = self.world(), Course()
+        plan = decide(world)
         refused: Action | None = None
         for n, action in enumerate(plan.actions):
             if crash_after is not None and n >= crash_after:
@@ -159,7 +160,7 @@ class Simulation:
                 self._do(action)
             elif course.failed(action):
                 refused = action
-        self._refused = None if refused is None else a_refusal(refused, "denied")
+        self._refused = None if refused is None else a_refusal(refused, "denied", since=world.refused_since)
         return plan
 
     def restart(self) -> None:

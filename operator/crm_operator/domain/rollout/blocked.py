@@ -42,7 +42,7 @@ def why(world: World, rollout: RolloutStatus) -> str | None:
         return None
     if is_gone(world, rollout.stable_revision):
         return f"the template of {rollout.stable_revision} is not stored any more; apply a good spec.workers.template"
-    if world.refused is not None and _holds_up(world, rollout):
+    if world.refused is not None and by_refusal(world, rollout):
         stopped = "; until then no worker runs, so that no job goes to the failed version"
         return f"{world.refused.why}; it is tried again every few seconds" + (
             stopped if is_kept_out(world, rollout) else ""
@@ -55,6 +55,13 @@ def why(world: World, rollout: RolloutStatus) -> str | None:
             f"{rolling(world.stable, version='stable')}; give it what it needs, or apply another spec.workers.template"
         )
     return None
+
+
+def by_refusal(world: World, rollout: RolloutStatus | None) -> bool:
+    """Whether what stands in the way, and so is told of, is a refused write."""
+    if rollout is None or rollout.phase is not RolloutPhase.ROLLING_BACK:
+        return False
+    return not is_gone(world, rollout.stable_revision) and _holds_up(world, rollout)
 
 
 def _is_template_refused(world: World, rollout: RolloutStatus) -> bool:
