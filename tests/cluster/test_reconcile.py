@@ -12,6 +12,10 @@ from crm_operator.api.names import (
     LABEL_REVISION,
     LABEL_ROLE,
 )
+from crm_operator.domain.revision import revision_of
+from dev.cluster import Cluster
+from tests.cluster.audit import AuditLog, Request
+from tests.cluster.identity import Identity
 from tests.cluster.kube import collection
 from tests.cluster.objects import Json
 from tests.cluster.scene import (
@@ -23,6 +27,7 @@ from tests.cluster.scene import (
     observed,
     replicas,
     rollout,
+    says,
     size,
     version,
     workers,
@@ -158,6 +163,33 @@ async def test_a_foreign_deployment_with_our_labels_is_not_taken_over_either(sce
     assert "ownerReferences" not in now["metadata"]
 
 
+async def test_a_foreign_controller_revision_holds_only_the_version_that_needs_its_name(
+    api_cluster: Cluster, operator_identity: Identity, scene: Scene
+) -> None:
+    first = await scene.settled()
+    revisions = f"/apis/apps/v1/namespaces/{scene.namespace}/controllerrevisions"
+    name = f"hubspot-{revision_of(version(2)['template'])}"
+    await scene.post(revisions, {"metadata": {"name": name}, "data": {"template": {}}, "revision": 1})
+    audit = AuditLog.from_now(api_cluster, operator_identity.user)
+
+    def tries() -> list[Request]:
+        return [r for r in audit.requests() if r.namespace == scene.namespace and r.resource == "controllerrevisions"]
+
+    await scene.change(workers=version(2))
+    told = await scene.until(says("Ready", "False", "NameTaken"))
+    assert f"ControllerRevision {name} exists and is not this integration's; delete" in cond(told, "Ready")["message"]
+    assert rollout(told)["stableRevision"] == rollout(first)["stableRevision"]
+    # All else goes on, and the name is not asked for with each look.
+    for workers_wanted in (3, 4, 3, 4):
+        await scene.change(scaling={"minReplicas": workers_wanted})
+        await scene.deployment_until(replicas(workers_wanted))
+    assert len([request for request in tries() if request.verb == "create"]) <= 3, tries()
+    assert says("Ready", "False", "NameTaken")(await scene.get())
+    await scene.delete(f"{revisions}/{name}")
+    await scene.until(is_stable, within=40)
+    await scene.deployment_until(lambda obj: image(obj).endswith(":2"))
+
+
 async def test_a_deployment_that_lost_its_owner_counts_as_foreign_and_keeps_running(scene: Scene) -> None:
     await scene.settled()
     await scene.patch(f"{scene.deployments}/hubspot", {"metadata": {"ownerReferences": None}})
@@ -182,15 +214,18 @@ async def test_deleting_the_integration_takes_everything_of_it_along(scene: Scen
     await scene.eventually(nothing_left)
 
 
-async def test_an_integration_made_again_under_its_name_starts_from_nothing(scene: Scene) -> None:
-    await scene.settled()
+@pytest.mark.parametrize("number", [7, 1], ids=["another template", "the same, whose ControllerRevision is in the way"])
+async def test_an_integration_made_again_under_its_name_starts_from_nothing(scene: Scene, number: int) -> None:
+    await scene.settled(workers=version(1))
     old = await scene.deployment_until(replicas(2))
     await scene.delete(f"{collection('crmintegrations', scene.namespace)}/hubspot")
-    await scene.settled(workers=version(7))
+    await scene.settled(workers=version(number))
 
     async def new_one() -> bool:
         now = await scene.deployment()
-        return now is not None and now["metadata"]["uid"] != old["metadata"]["uid"] and image(now).endswith(":7")
+        if now is None or now["metadata"]["uid"] == old["metadata"]["uid"]:
+            return False
+        return image(now).endswith(f":{number}")
 
     await scene.eventually(new_one, within=40)
 

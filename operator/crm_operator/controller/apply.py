@@ -24,7 +24,15 @@ from crm_operator.controller.kube import (
     Refused,
     Unavailable,
 )
-from crm_operator.controller.render import deployment, deployment_name, fingerprint, is_owned, name_taken, sync_pause
+from crm_operator.controller.render import (
+    NAME_TAKEN,
+    deployment,
+    deployment_name,
+    fingerprint,
+    is_owned,
+    name_taken,
+    sync_pause,
+)
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.workloads import Ledger, find
 from crm_operator.domain.course import Course
@@ -173,7 +181,7 @@ class Applier:
         if live is None:
             return
         if not is_owned(live, metadata["uid"]):
-            raise Refused(0, "NameTaken", name_taken(name))
+            raise Refused(0, NAME_TAKEN, name_taken(DEPLOYMENTS.kind, name))
 
     async def _set_replicas(self, integration: Object, action: SetReplicas) -> None:
         await self._scale(integration, action.role, action.replicas)

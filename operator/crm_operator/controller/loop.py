@@ -114,7 +114,7 @@ class Reconciler:
         except ActionRefused as error:
             log.warning("A write was refused", extra={"integration": str(key), "reason": error.message[:600]})
             if isinstance(error.action, RecordRevision):
-                self._templates.refuse(world.uid, error.action.revision, error.message, self._clock())
+                self._templates.refuse(world.uid, error.action.revision, error, self._clock())
                 return CONFLICT_DELAY
             self._refused[key] = _refused_write(error, world.refused_since)
             return CONFLICT_DELAY if world.refused is None else REFUSED_DELAY

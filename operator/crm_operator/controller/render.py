@@ -32,6 +32,8 @@ from crm_operator.domain.world import Template
 #: `0%` is only ever ours, since a user's becomes 0: so a rollback under way is told from a user's own 0/100%, and is
 #: known after a restart.
 _ALL_AT_ONCE = {"maxSurge": "0%", "maxUnavailable": "100%"}
+#: The reason that is given with `name_taken`.
+NAME_TAKEN = "NameTaken"
 
 
 class TemplateError(ValueError):
@@ -64,9 +66,9 @@ def is_owned(child: Object, uid: str) -> bool:
     return any(owner.get("uid") == uid for owner in child["metadata"].get("ownerReferences") or ())
 
 
-def name_taken(deployment: str) -> str:
-    """What is said of a Deployment that somebody else made under our name."""
-    return f"Deployment {deployment} exists and is not this integration's; delete it, or rename one of them"
+def name_taken(kind: str, name: str) -> str:
+    """What is said of an object that somebody else made under our name."""
+    return f"{kind} {name} exists and is not this integration's; delete it, or rename one of them"
 
 
 def labels(integration: str, role: Role, revision: str) -> dict[str, str]:

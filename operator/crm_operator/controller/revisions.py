@@ -9,8 +9,17 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from crm_operator.api.names import LABEL_INTEGRATION, LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY
-from crm_operator.controller.kube import CONTROLLERREVISIONS, Conflict, Kube, KubeError, Object
-from crm_operator.controller.render import owner_reference, revision_name
+from crm_operator.controller.kube import (
+    CONTROLLERREVISIONS,
+    CRMINTEGRATIONS,
+    Conflict,
+    Kube,
+    KubeError,
+    Object,
+    Refused,
+    Unavailable,
+)
+from crm_operator.controller.render import NAME_TAKEN, is_owned, name_taken, owner_reference, revision_name
 from crm_operator.domain.revision import revision_of
 from crm_operator.domain.world import Template
 
@@ -45,7 +54,7 @@ class Revisions:
     async def record(self, integration: Object, revision: str, template: Template, keep: frozenset[str]) -> None:
         """Store a template under its revision, then prune.
 
-        Raises KubeError; Conflict when another integration's object stands in the way.
+        Raises KubeError; Refused with reason NAME_TAKEN when somebody else's object stands in the way.
         """
         metadata = integration["metadata"]
         body: Object = {
@@ -63,10 +72,10 @@ class Revisions:
         }
         try:
             await self._kube.create(CONTROLLERREVISIONS, metadata["namespace"], body)
-        except Conflict:
+        except Conflict as conflict:
             self._absent.pop((metadata["uid"], revision), None)
             if await self._load(integration, revision, None) is None:
-                raise
+                raise await self._in_the_way(integration, body["metadata"]["name"]) from conflict
         self._templates[metadata["uid"], revision] = template
         self._absent.pop((metadata["uid"], revision), None)
         await self._prune(integration, keep)
@@ -87,9 +96,7 @@ class Revisions:
         name = revision_name(metadata["name"], revision)
         stored = await self._kube.get(CONTROLLERREVISIONS, metadata["namespace"], name)
         template = None if stored is None else (stored.get("data") or {}).get("template")
-        owned = stored is not None and any(
-            owner.get("uid") == metadata["uid"] for owner in stored["metadata"].get("ownerReferences") or ()
-        )
+        owned = stored is not None and is_owned(stored, metadata["uid"])
         # A ControllerRevision that somebody else wrote or changed must not decide what runs.
         if not owned or not isinstance(template, dict) or revision_of(template) != revision:
             if now is not None:
@@ -97,6 +104,13 @@ class Revisions:
             return None
         self._templates[key] = template
         return template
+
+    async def _in_the_way(self, integration: Object, name: str) -> KubeError:
+        """What to raise when an object that is not ours has, or just had, this name."""
+        stored = await self._kube.get(CONTROLLERREVISIONS, integration["metadata"]["namespace"], name)
+        if stored is None or _is_left_behind(stored, integration):
+            return Unavailable(f"ControllerRevision {name} is of an integration that is gone, and goes as well")
+        return Refused(0, NAME_TAKEN, name_taken(CONTROLLERREVISIONS.kind, name))
 
     async def _prune(self, integration: Object, keep: frozenset[str]) -> None:
         """Delete all but the newest KEEP. A failure here never fails the release that is under way."""
@@ -120,3 +134,12 @@ class Revisions:
                 "Could not prune old templates",
                 extra={"integration": f"{metadata['namespace']}/{metadata['name']}", "reason": str(error)},
             )
+
+
+def _is_left_behind(stored: Object, integration: Object) -> bool:
+    """Whether it was an integration's of this name, now deleted, so that the garbage collector is about to take it."""
+    metadata, ours = stored["metadata"], integration["metadata"]
+    owners = {(owner.get("kind"), owner.get("name")) for owner in metadata.get("ownerReferences") or ()}
+    if owners != {(CRMINTEGRATIONS.kind, ours["name"])} or is_owned(stored, ours["uid"]):
+        return False
+    return "deletionTimestamp" not in metadata  # else something keeps it

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from crm_operator.api.names import FIELD_MANAGER_TEMPLATE
 from crm_operator.api.v1alpha1 import Workers
 from crm_operator.controller.kube import DEPLOYMENTS, Conflict, Kube, KubeError, NotFound, Object, Refused
-from crm_operator.controller.render import TemplateError, deployment, deployment_name, is_owned, name_taken
+from crm_operator.controller.render import NAME_TAKEN, TemplateError, deployment, deployment_name, is_owned, name_taken
 from crm_operator.domain.world import TemplateRefused, Unknown
 
 #: A refused template is asked about again: the cause may lie outside it (admission, quota, RBAC). First after this,
 #: then later and later, since a wrong template stays wrong.
 RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(minutes=30)
+#: A name that somebody else's object has is tried again after this: the remedy is not in the template, nor watched.
+TAKEN_RETRY = timedelta(seconds=10)
 
 
 class TemplateChecks:
@@ -26,12 +28,18 @@ class TemplateChecks:
         self._accepted: dict[str, str] = {}  # uid -> revision: in mode Observe nobody stores it
         # By the integration's uid: revision, verdict, and the pause before it is asked about again.
         self._refused: dict[str, tuple[str, TemplateRefused, timedelta]] = {}
+        # By the integration's uid: revision, what has its name, and when to try again.
+        self._taken: dict[str, tuple[str, Unknown, datetime]] = {}
 
     async def verdict(
         self, integration: Object, revision: str, workers: Workers, now: datetime
     ) -> TemplateRefused | Unknown | None:
         """None: it would be taken."""
         uid = integration["metadata"]["uid"]
+        if uid in self._taken:
+            waits, taken, retry_at = self._taken[uid]
+            if waits == revision and now < retry_at:
+                return taken
         if self._accepted.get(uid) == revision:
             return None
         seen, verdict, _ = self._refused.get(uid, (None, None, RETRY))
@@ -47,14 +55,17 @@ class TemplateChecks:
             self._refused.pop(uid, None)
         return answer
 
-    def refuse(self, uid: str, revision: str, message: str, now: datetime) -> None:
+    def refuse(self, uid: str, revision: str, why: Refused, now: datetime) -> None:
         """An accepted template could not be stored: until the next try nothing may begin that rests on it.
 
         Else each plan would end at storing it, also one that rolls another version back.
         """
+        if why.reason == NAME_TAKEN:
+            self._taken[uid] = (revision, Unknown(why.message, why.reason), now + TAKEN_RETRY)
+            return
         pause = self._pause(uid, revision)
         self._accepted.pop(uid, None)
-        self._refused[uid] = (revision, TemplateRefused(_their_words(message), retry_at=now + pause), pause)
+        self._refused[uid] = (revision, TemplateRefused(_their_words(why.message), retry_at=now + pause), pause)
 
     def _pause(self, uid: str, revision: str) -> timedelta:
         """Before it is asked about again."""
@@ -64,6 +75,7 @@ class TemplateChecks:
     def forget(self, uid: str) -> None:
         self._refused.pop(uid, None)
         self._accepted.pop(uid, None)
+        self._taken.pop(uid, None)
 
     async def _ask(
         self, integration: Object, revision: str, workers: Workers, retry_at: datetime
@@ -92,7 +104,7 @@ class TemplateChecks:
         except (Refused, Conflict) as error:
             if await self._is_foreign(integration):
                 # Its selector, not our template, is what the API server dislikes.
-                return Unknown(name_taken(metadata["name"]), "NameTaken")
+                return Unknown(name_taken(DEPLOYMENTS.kind, metadata["name"]), NAME_TAKEN)
             return TemplateRefused(_their_words(error.message), retry_at=retry_at)
         except NotFound as error:
             return Unknown(f"the API server has no Deployments: {error}", "Unavailable")

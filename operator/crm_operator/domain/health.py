@@ -138,7 +138,7 @@ def trouble(found: Findings) -> Says | None:
             f"spec.workers.template was refused and is not used; correct it. The API server: {world.template.message}",
         )
     if isinstance(world.template, Unknown):
-        return Says("False", world.template.reason, f"spec.workers.template could not be checked: {world.template.why}")
+        return Says("False", world.template.reason, f"spec.workers.template is not used yet: {world.template.why}")
     if world.refused is not None:
         return Says("False", world.refused.reason, world.refused.why)
     if found.rollout.held_revision is not None:
