@@ -33,7 +33,8 @@ class Phase(StrEnum):
     """When the new version begins to fail."""
 
     CANARY = "canary"  # as a share of the workers
-    BAKE = "bake"  # after promotion: all workers run it
+    HANDOVER = "handover"  # after promotion: all workers run it, and the canary's are still being replaced
+    BAKE = "bake"  # after that: a worker that runs it is Ready in each's place
 
 
 STRATEGIES: dict[Surge, dict[str, int | str]] = {
@@ -76,14 +77,14 @@ class Cell:
 
 
 MAIN = Cell(weight=MAIN_SHARE, surge=Surge.DEFAULT, start=Start.QUICK, phase=Phase.CANARY)
-#: The same after promotion.
-LATE = replace(MAIN, phase=Phase.BAKE)
+#: The same after promotion, and in the moment of it.
+LATE, HANDOVER = replace(MAIN, phase=Phase.BAKE), replace(MAIN, phase=Phase.HANDOVER)
 
 
 def cells(shares: Sequence[int] = SHARES) -> list[Cell]:
     """All of them, `MAIN` first if it is among them.
 
-    After promotion all workers run the new version, whatever its share was: that phase is at one share only.
+    After promotion all workers run the new version, whatever its share was: those phases are at one share only.
     """
     late = MAIN_SHARE if MAIN_SHARE in shares else min(shares)
     found = [

@@ -8,9 +8,9 @@ import typer
 
 from bench.options import OUT, Out
 from bench.records import read
-from bench.rollback.cells import MAIN, SHARES, cells, select, usual
+from bench.rollback.cells import LATE, MAIN, SHARES, Phase, cells, select, usual
 from bench.rollback.external import Manifests
-from bench.rollback.measure import JOBS_PER_SECOND, LATE_RUNS, MAIN_RUNS, RUNS, VARIED_RUNS, Setting, run
+from bench.rollback.measure import HANDOVER_RUNS, JOBS_PER_SECOND, MAIN_RUNS, RUNS, VARIED_RUNS, Setting, run
 from bench.rollback.report import section
 from bench.stage import Run
 
@@ -20,6 +20,7 @@ class Who(StrEnum):
 
     OPERATOR = "operator"
     EXTERNAL = "external"
+    ORACLE = "oracle"
 
 
 #: With `--smoke`: one run of each.
@@ -38,14 +39,18 @@ def rollback(
         int | None,
         typer.Option(
             min=1,
-            help=f"Of each cell; default: {MAIN_RUNS} of the first, {LATE_RUNS} of it after promotion, "
-            f"{VARIED_RUNS} of other surges, {RUNS} of the rest.",
+            help=f"Of each cell; default: {MAIN_RUNS} of the first and of it in the bake, {HANDOVER_RUNS} of it "
+            f"before that, {VARIED_RUNS} of other surges, {RUNS} of the rest.",
         ),
     ] = None,
     share: Annotated[list[int] | None, typer.Option(help="Of the workers, in percent; default: 10, 20, 50.")] = None,
     jobs_per_second: Annotated[float, typer.Option(min=1, help="Sent all the time.")] = JOBS_PER_SECOND,
     controller: Annotated[
-        Who, typer.Option(help="Who rolls back: this operator, or one that is in the cluster already.")
+        Who,
+        typer.Option(
+            help="Who rolls back: this operator, one that is in the cluster already, or oracle, "
+            "the driver itself, which knows at once.",
+        ),
     ] = Who.OPERATOR,
     label: Annotated[str, typer.Option(help="Of an external one: the name of its series.")] = "external",
     manifest: Annotated[
@@ -72,9 +77,11 @@ def rollback(
     external = controller is Who.EXTERNAL
     if external and (cluster is None or not manifest):
         raise typer.BadParameter("--controller external needs --cluster, where it is installed, and --manifest")
-    first = [str(MAIN)] if external else [SMOKE] if smoke else []
+    first = [str(LATE)] if controller is Who.ORACLE else [str(MAIN)] if external else [SMOKE] if smoke else []
     try:
         among = cells(share or SHARES)
+        if controller is Who.ORACLE:  # it has no canary
+            among = [one for one in among if one.phase is Phase.BAKE]
         chosen = select(among, cell or first) if cell or first else usual(among)
         for one in chosen:
             _ = one.workers
@@ -82,6 +89,12 @@ def rollback(
         raise typer.BadParameter(str(error)) from None
     how = Run(out=out, seed=seed, smoke=smoke, cluster=cluster, patience_seconds=patience)
     manifests = Manifests(label=label, files=manifest or (), target=target, settle=settle) if external else None
-    setting = Setting(cells=chosen, runs=1 if smoke else runs, jobs_per_second=jobs_per_second, external=manifests)
+    setting = Setting(
+        cells=chosen,
+        runs=1 if smoke else runs,
+        jobs_per_second=jobs_per_second,
+        external=manifests,
+        oracle=controller is Who.ORACLE,
+    )
     run(how, setting)
     print(section(read(out / f"{setting.name}.jsonl")))

@@ -6,6 +6,8 @@ from bench.recorder import Json, Recorder
 from bench.rollback.cells import Cell
 from bench.rollback.story import Story
 
+#: Names in the raw data.
+OURS, ORACLE = "operator", "oracle"
 #: The version that is there when a cell begins.
 GOOD = "good"
 

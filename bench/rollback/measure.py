@@ -18,9 +18,10 @@ import redis
 
 from bench.recorder import Json, Recorder
 from bench.records import Writer, header, wait_for_quiet
-from bench.rollback.cells import LATE, MAIN, Cell, Surge
-from bench.rollback.controllers import GOOD, Controller, revision_of
+from bench.rollback.cells import HANDOVER, LATE, MAIN, Cell, Surge
+from bench.rollback.controllers import GOOD, ORACLE, OURS, Controller, revision_of
 from bench.rollback.external import External, Manifests
+from bench.rollback.oracle import Oracle
 from bench.rollback.ours import Ours
 from bench.rollback.provider import hubspot
 from bench.rollback.story import Story, able, of_version
@@ -36,8 +37,8 @@ from dev.cluster import Cluster, Tier
 
 NAME = "rollback"
 JOBS_PER_SECOND = 50.0
-#: Runs of `MAIN`, of `LATE`, of each other cell, and of each with another strategy.
-MAIN_RUNS, LATE_RUNS, RUNS, VARIED_RUNS = 30, 20, 5, 3
+#: Runs of `MAIN` and `LATE`, of `HANDOVER`, of each other cell, and of each with another strategy.
+MAIN_RUNS, HANDOVER_RUNS, RUNS, VARIED_RUNS = 30, 20, 5, 3
 FAIL_EVERY = (3, 15)  # which write fails first, and then each so many; drawn for each run
 MAX_PHASE_SECONDS = 3.0  # from where the version has come as far as the cell asks, to its going bad
 #: So few jobs in the queue before a version goes bad: what the run before left is worked off.
@@ -52,15 +53,21 @@ class Setting:
     cells: Sequence[Cell]
     runs: int | None = None  # of each cell; None: `MAIN_RUNS` and so on
     jobs_per_second: float = JOBS_PER_SECOND
-    external: Manifests | None = None  # None: the operator rolls back, started for it
+    external: Manifests | None = None  # who rolls back, in the cluster already ...
+    oracle: bool = False  # ... or the driver itself; else the operator, started for it
+
+    @property
+    def controller(self) -> str:
+        """Its name in the series."""
+        return ORACLE if self.oracle else OURS if self.external is None else self.external.label
 
     @property
     def name(self) -> str:
         """Of the series."""
-        return NAME if self.external is None else f"{NAME}-{self.external.label}"
+        return NAME if self.controller == OURS else f"{NAME}-{self.controller}"
 
     def runs_of(self, cell: Cell) -> int:
-        often = {MAIN: MAIN_RUNS, LATE: LATE_RUNS}
+        often = {MAIN: MAIN_RUNS, LATE: MAIN_RUNS, HANDOVER: HANDOVER_RUNS}
         return self.runs or often.get(cell, RUNS if cell.surge is Surge.DEFAULT else VARIED_RUNS)
 
 
@@ -94,6 +101,9 @@ def _controlled(
     if setting.external is not None:
         yield External(cluster, ns, where, IMAGE, setting.external)
         return
+    if setting.oracle:
+        yield Oracle(kube, ns, where)
+        return
     with operator(cluster, logs_folder() / f"{NAME}.log", namespaces=(ns,)):
         yield Ours(kube, ns, where)
 
@@ -112,7 +122,7 @@ async def _cell(how: Run, setting: Setting, scene: "_Scene", cell: Cell, dice: r
 
 def _settings(setting: Setting) -> Json:
     return {
-        "controller": "operator" if setting.external is None else setting.external.label,
+        "controller": setting.controller,
         "jobs_per_s": setting.jobs_per_second,
         "job_s": JOB_SECONDS,
         "workers": {str(cell.weight): cell.workers for cell in setting.cells},

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bench.figures import Aim, numbers, summary, table, verdict, where
 from bench.records import Json, Series, read
-from bench.rollback.cells import LATE, MAIN, SLOW_START, STRATEGIES
+from bench.rollback.cells import HANDOVER, LATE, MAIN, SLOW_START, STRATEGIES
+from bench.rollback.controllers import ORACLE, OURS
 
 #: Seconds, in every cell.
 ZERO_AIM, LAST_JOB_AIM = Aim(p50=0.7, p95=1.2), Aim(p95=2.5)
@@ -27,11 +28,11 @@ A row is SHARE/SURGE/START/PHASE. **SHARE**: percent of the workers, 1 of 10, 1 
 of the update at promotion, maxSurge/maxUnavailable: {_STRATEGIES}.
 The operator rolls back in a way of its own. Of all but `default` two cells are run; `--cell '*'` runs all combinations.
 **START**: `slow` workers are Ready {SLOW_START} s after their start, by a readiness probe, but take jobs before; a
-canary goes bad before it is Ready. **PHASE**: `canary`, or `bake`, after the promotion, when all workers run the
-version; its share does not matter then.
+canary goes bad before it is Ready. **PHASE**: `canary`; or after the promotion, when all workers run the version and
+its share does not matter: `handover`, while the canary's workers are still being replaced, or `bake`, after that.
 
-- **at 0**: the canary's `spec.replicas` is 0. In the bake: the Deployment has the good template again, and the last bad
-  pod is told to stop (`deletionTimestamp`).
+- **at 0**: the canary's `spec.replicas` is 0. After the promotion: the Deployment has the good template again, and the
+  last bad pod is told to stop (`deletionTimestamp`).
 - **full**: as many good workers as before are Ready, and none is told to stop.
 - **bad jobs**: jobs that the bad version started after its first failed one, most of which went well.
 """
@@ -52,6 +53,12 @@ _CELL_HEAD = (
     *("setting", "n", "at 0 p50", "p95", "last bad job p50", "p95", "bad pods told p95", "full p50", "p95"),
     *("bad jobs p50", "most", "aims"),
 )
+
+_ORACLE = """`oracle` is nobody who has to find out: the driver itself rolls a plain Deployment back, all bad workers at
+once, as soon as HubSpot has answered the first failed job. What is left is the part of the Deployment controller, the
+kubelet and Dramatiq, which hears of its end once a second:
+
+"""
 
 _PEERS = """Measured earlier, another set-up: a metric flips, N = 10, canary 20 %, fake pods.
 
@@ -76,7 +83,7 @@ def page_section(results: Path) -> str:
     for path in files:
         series = read(path)
         who = series.header["settings"]["controller"]
-        told = "" if path.stem == "rollback" else f"By `{who}`, which the operator is no part of:\n\n"
+        told = _ORACLE if who == ORACLE else "" if who == OURS else f"By `{who}`, which the operator is no part of:\n\n"
         parts.append(f"{told}{section(series)}\n\n{where(path.stem, series)}")
     measured = "\n\n".join(parts)
     return f"{_METHOD}\n{measured}\n\n{_PEERS}"
@@ -85,7 +92,7 @@ def page_section(results: Path) -> str:
 def section(series: Series) -> str:
     """The tables of one series: in detail of the main cell, in short of all."""
     names = list(dict.fromkeys(run["cell"] for run in series.runs))
-    parts = [_detail(name, _runs(series, name)) for name in names if name in (str(MAIN), str(LATE))]
+    parts = [_detail(name, _runs(series, name)) for name in names if name in map(str, (MAIN, LATE, HANDOVER))]
     cells = table(_CELL_HEAD, (_row(name, _runs(series, name)) for name in names))
     return "\n\n".join([*parts, cells, _aims(series, names), *_promoted(series, names)])
 

@@ -151,9 +151,17 @@ def test_replay_leaves_the_deployment_to_an_external_scaler(api_cluster: Cluster
 @pytest.mark.e2e
 def test_rollback_measures_a_canary_and_a_promoted_version(node_cluster: Cluster, tmp_path: Path) -> None:
     runs = smoke(node_cluster, tmp_path, "rollback", series="rollback")
-    assert [run["cell"] for run in runs] == ["20/default/quick/canary", "20/default/quick/bake"]
+    assert [run["cell"] for run in runs] == [f"20/default/quick/{phase}" for phase in ("canary", "handover", "bake")]
     for run in runs:
         assert run["failed_jobs"] >= 1
         assert 0 < run["decided"] <= run["zero"] <= run["gone"]
         assert run["last_job"] < run["gone"]
         assert run["told"] < run["full"] < 60
+
+
+@pytest.mark.e2e
+def test_a_rollback_by_one_who_knows_at_once_is_measured_as_well(node_cluster: Cluster, tmp_path: Path) -> None:
+    (run,) = smoke(node_cluster, tmp_path, "rollback", "--controller", "oracle", series="rollback-oracle")
+    assert run["cell"] == "20/default/quick/bake"
+    assert run["failed_jobs"] >= 1
+    assert 0 < run["wanted_zero"] <= run["told"] <= run["zero"] < run["gone"]
