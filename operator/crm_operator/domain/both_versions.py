@@ -36,11 +36,13 @@ def _corrected(world: World, verdict: Verdict, telling: Sequence[Verdict]) -> Ve
     provider = next((other for other in telling if other.acts and other.blame == "provider"), None)
     clear = any(likeness is Likeness.LESS for _, likeness in seen)
     alike = provider or next((other for other, likeness in seen if likeness is Likeness.ALIKE), None)
-    undecided = next((other for other, likeness in seen if likeness in _OPEN), None)
+    # One above its limit ends its own waiting, for a second look or for the provider's other integrations.
+    is_open = (other for other, likeness in seen if likeness in _OPEN)
+    undecided = next((other for other in is_open if waited < PATIENCE or other.blame == "undecided"), None)
     if alike is not None and (provider is not None or not clear):
         message = f"{verdict.message}; stable has trouble as well, by guard {alike.name}"
         return replace(verdict, blame="provider", by_chance=False, message=message)
-    if undecided is not None and not clear and waited < PATIENCE:
+    if undecided is not None and not clear:
         return replace(verdict, blame="undecided", message=f"{verdict.message}, while guard {undecided.name} looks")
     return verdict
 

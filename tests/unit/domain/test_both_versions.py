@@ -9,7 +9,7 @@ from crm_operator.api.v1alpha1 import GuardState, GuardStatus, RolloutPhase
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
 from crm_operator.domain.verdict import Verdict
-from crm_operator.domain.world import Evidence, Reading, Recent, Unknown, World
+from crm_operator.domain.world import Evidence, Neighbour, Reading, Recent, Unknown, World
 from tests.unit.domain.builders import (
     GOOD,
     NEW,
@@ -126,6 +126,18 @@ def test_an_outage_with_dead_letters_rolls_nothing_back() -> None:
     assert plan.status.rollout is not None
     assert plan.status.rollout.phase is RolloutPhase.CANARY
     assert "stable has trouble as well, by guard sync-errors" in (plan.status.guards[2].message or "")
+
+
+@pytest.mark.parametrize(("seconds", "blame"), [(5, "undecided"), (10, "revision")])
+def test_a_guard_that_waits_for_another_integration_is_waited_for(seconds: float, blame: str) -> None:
+    """It counts what the workers count, and begins to fail; nobody there counts dead letters."""
+    since = NOW - timedelta(seconds=seconds)
+    looked = GuardStatus(name="sync-errors", state=GuardState.CRITICAL, since=since, blame="undecided")
+    was = [looked, seen_since(seconds)]
+    beside = Neighbour(name="eu", metric="crm_sync_errors_total", state=GuardState.WARNING, since=NOW - SECOND)
+    baking = a_status(a_rollout(RolloutPhase.BAKING), guards=was)
+    world = replace(canary(evidence(new=12, good=None)), status=baking, neighbours=(beside,))
+    assert [verdict.blame for verdict in evaluate(world) if verdict.name != "hits"] == [blame, blame]
 
 
 @pytest.mark.parametrize(("blame", "then"), [("provider", "provider"), ("undecided", "revision")])
