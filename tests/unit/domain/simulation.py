@@ -215,8 +215,8 @@ class Simulation:
             canary=self._workload("canary"),
             known_revisions=frozenset(self.known),
             queue=self._queue(),
-            evidence={"sync-errors": self._evidence(), "connection-failures": self._connections()},
-            jobs_done={side: JobsDone(count=self._done[side], since=NOW) for side in self._ready()},
+            evidence=self._evidence(),
+            jobs_done=self._jobs_done(),
             pauses=self.pauses + tuple(pause for pause in self.made.values() if pause is not None),
             neighbours=self.neighbours,
             own_pause=self._own_pause(),
@@ -284,7 +284,14 @@ class Simulation:
             return OwnPause.ABSENT
         return OwnPause.LIFTED if self.made[recorded.name] is None else OwnPause.PAUSED
 
-    def _evidence(self) -> Evidence:
+    def _evidence(self) -> dict[str, Evidence]:
+        """By guard."""
+        return {"sync-errors": self._errors(), "connection-failures": self._connections()}
+
+    def _jobs_done(self) -> dict[str, JobsDone | Unknown]:
+        return {side: JobsDone(count=self._done[side], since=NOW) for side in self._ready()}
+
+    def _errors(self) -> Evidence:
         counts: dict[str, int] = {}
         for deployment in self.deployments.values():
             for pod in deployment.pods:
