@@ -1,6 +1,6 @@
 """Which other integrations tell whether a provider fails, and how old what they say may be."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,6 +34,13 @@ def test_a_neighbour_says_what_its_guard_said_last(state: GuardState) -> None:
     (found,) = seen(integration("eu", a_status(guards=[ERRORS.model_copy(update={"state": state})])))
     assert (found.name, found.metric, found.state, found.since) == ("eu", "crm_sync_errors_total", state, NOW)
     assert found.reads_every == timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("clear_time", [None, NOW])
+def test_a_state_that_is_only_kept_is_told_from_one_that_is(clear_time: datetime | None) -> None:
+    was = ERRORS.model_copy(update={"state": GuardState.CRITICAL, "clear_time": clear_time})
+    (found,) = seen(integration("eu", a_status(guards=[was])))
+    assert (found.state, found.is_kept) == (GuardState.CRITICAL, clear_time is not None)
 
 
 def test_it_is_as_old_as_the_source_of_that_guard_is_read() -> None:

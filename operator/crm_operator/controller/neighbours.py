@@ -50,6 +50,7 @@ def _guards(item: Object) -> Iterator[Neighbour]:
                 state=said[guard.name].state,
                 since=said[guard.name].since,
                 reads_every=_interval(spec, guard.metric.from_),
+                is_kept=said[guard.name].clear_time is not None,
             )
 
 

@@ -212,7 +212,9 @@ def by_neighbours(guard: Guard, neighbours: Sequence[Neighbour], *, began: datet
     warned = next((n for n in new if n.state is GuardState.WARNING), None)
     if warned is not None and now - began < NEIGHBOURS_PATIENCE:
         return Finding("undecided", f"while {warned.name} begins to fail as well")
-    unread = [n for n in new if n.state is GuardState.UNKNOWN] + [n for n in alike if n.state is GuardState.OK]
+    # A new outage may show in one that only keeps the state of the last.
+    better = [n for n in alike if n.state is GuardState.OK or n.is_kept]
+    unread = [n for n in new if n.state is GuardState.UNKNOWN] + better
     asked = next((n for n in unread if now - began < n.reads_every + RECORDED_WITHIN), None)
     if asked is not None:
         return Finding("undecided", f"until {asked.name} is read, too")

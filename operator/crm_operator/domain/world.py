@@ -212,6 +212,7 @@ class Neighbour:
     state: GuardState  # not Inactive
     since: datetime
     reads_every: timedelta = timedelta()  # what it says may be so old
+    is_kept: bool = False  # its value is better than its state by now, see domain/clearing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,14 +106,20 @@ def test_the_others_of_a_provider_are_asked_when_a_stable_version_ends() -> None
 counts = st.integers(0, 400)
 
 
-def nearby(state: GuardState, *, ago: float = 2, metric: str = "crm_sync_errors_total") -> Neighbour:
+def nearby(
+    state: GuardState, *, ago: float = 2, metric: str = "crm_sync_errors_total", is_kept: bool = False
+) -> Neighbour:
     return Neighbour(
         name="hubspot-us",
         metric=metric,
         state=state,
         since=NOW - timedelta(seconds=ago),
         reads_every=timedelta(seconds=5),
+        is_kept=is_kept,
     )
+
+
+KEPT = nearby(GuardState.CRITICAL, ago=99, is_kept=True)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +138,9 @@ def nearby(state: GuardState, *, ago: float = 2, metric: str = "crm_sync_errors_
         pytest.param([nearby(GuardState.OK, ago=999)], None, "undecided", id="one that was well when it was read last"),
         pytest.param([nearby(GuardState.OK)], was("undecided", for_seconds=5), "undecided", id="its next look comes"),
         pytest.param([nearby(GuardState.OK)], was("undecided", for_seconds=6), "revision", id="and it is well"),
+        pytest.param([nearby(GuardState.CRITICAL, is_kept=True)], None, "provider", id="it failed a moment ago"),
+        pytest.param([KEPT], None, "undecided", id="one whose older trouble is over: it is read again"),
+        pytest.param([KEPT], was("undecided", for_seconds=6), "revision", id="and has none"),
         pytest.param([nearby(GuardState.UNKNOWN)], None, "undecided", id="one that cannot be read since a moment ago"),
         pytest.param([nearby(GuardState.UNKNOWN, ago=99)], None, "revision", id="for long"),
     ],
