@@ -124,7 +124,12 @@ def _judge_candidate(world: World, guard: Guard, evidence: Evidence, candidate: 
 def _maybe_usual(
     world: World, verdict: Verdict, mine: Reading, other: Reading | Unknown | None, past: Past | None
 ) -> Verdict:
-    """A Warning of the version on trial says whether the stable version has as much; beside it, or else before."""
+    """A Warning of the version on trial says whether the stable version has as much; beside it, or else before.
+
+    So does a Critical state that is only kept, where nobody was blamed: what chance explains does so when it is over.
+    """
+    if verdict.state is GuardState.CRITICAL and verdict.blame is None and not isinstance(other, Reading):
+        return replace(verdict, by_chance=past is not None and past.explains(verdict.guard, mine))
     if verdict.state is not GuardState.WARNING:
         return verdict
     if isinstance(other, Reading):
@@ -158,8 +163,10 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
         if not evidence.by_revision and _is_left_behind(world, guard):
             return _verdict(guard, reading, state, blame="revision", where="left by the version that was rolled back")
         return _verdict(guard, reading, state, blame="provider")
-    lasting = was if was is not None and was.state is state else None
     began = critical_since(world, guard.name)
+    # What is only kept is over, but for a provider's outage, which may flicker.
+    goes_on = was is not None and was.state is state and (was.clear_time is None or was.blame == "provider")
+    lasting = was if goes_on else None
     started = world.status.rollout.start_time if world.status.rollout else None
     # At the same time as well: the pass that saw it began the rollout, which had no worker yet.
     if started is None or began <= started:

@@ -99,7 +99,7 @@ def _steady(found: Findings) -> NextStep:
     worst = _worst(found)
     if worst is None:
         return NextStep(what="workers follow the queue; a new template starts a rollout")
-    if worst.clear_since is not None:
+    if worst.clear_since is not None and not _is_above(worst):
         lasts = kept_for(worst.guard)
         what = f"Healthy when guard {worst.name} was clear for {render(lasts)}"
         return NextStep(what=what, time=worst.clear_since + lasts)
@@ -185,7 +185,7 @@ def _by_chance(found: Findings, verdict: Verdict) -> NextStep:
     """Nobody is blamed, as the version before did this now and then: it ends when it clears, or has lasted too long."""
     world, then = found.world, f"Stable after the bake, when guard {verdict.name} is no longer Critical"
     abort = f"to go back now: kubectl crm abort {world.name} -n {world.namespace}"
-    if not world.spec.on_critical.rollback:
+    if verdict.clear_since is not None or not world.spec.on_critical.rollback:
         return NextStep(what=f"{then}; {abort}")
     ends = chance_ends(verdict.guard, critical_since(world, verdict.name))
     return NextStep(what=f"rolled back, unless guard {verdict.name} was clear before; {then}; {abort}", time=ends)
@@ -200,8 +200,11 @@ def _objecting(found: Findings) -> str | None:
 
 
 def _worst(found: Findings) -> Verdict | None:
-    """The guard that makes it Degraded in steady state."""
-    for state in (GuardState.CRITICAL, GuardState.WARNING):
-        if (bad := next((verdict for verdict in found.verdicts if verdict.state is state), None)) is not None:
-            return bad
-    return None
+    """The guard that makes it Degraded in steady state: what is above a limit now, before what only keeps its state."""
+    bad = [verdict for verdict in found.verdicts if verdict.state in _BREACHED]
+    return min(bad, key=lambda verdict: (not _is_above(verdict), _BREACHED.index(verdict.state)), default=None)
+
+
+def _is_above(verdict: Verdict) -> bool:
+    """Whether its value is above a limit now, if not above that of its state."""
+    return verdict.clear_since is None or (verdict.value or 0) > (verdict.threshold or 0)

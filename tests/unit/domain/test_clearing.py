@@ -16,6 +16,7 @@ from crm_operator.api.v1alpha1 import (
     AutomaticPauseState,
     AutomaticPauseStatus,
     Guard,
+    GuardBaseline,
     GuardState,
     GuardStatus,
     RolloutPhase,
@@ -36,7 +37,9 @@ from tests.unit.domain.builders import (
     a_rollout,
     a_spec,
     a_status,
+    a_workload,
     a_world,
+    pods,
     read,
 )
 
@@ -317,3 +320,75 @@ def test_a_breach_that_comes_again_is_looked_into_anew() -> None:
 
 def test_an_outage_that_flickers_stays_the_providers() -> None:
     assert [v.blame for v in evaluate(of_the_new_version(12, "provider", NOW - 10 * SECOND))] == ["provider"]
+
+
+def in_the_bake(value: float, blame: str | None) -> World:
+    """Six minutes of a bake of ten, at a version as good as the one before, which had 80 errors in ten windows."""
+    was = GuardStatus(name="errors", state=CRITICAL, since=NOW - 60 * SECOND, blame=blame, revision=NEW, value="12")
+    past = GuardBaseline(guard="errors", events=80, jobs=None, seconds=3000, time=NOW - timedelta(minutes=20))
+    rollout = a_rollout(RolloutPhase.BAKING, step_start_time=NOW - timedelta(minutes=6), baseline=[past])
+    return a_world(
+        spec=a_spec(guards=[ERRORS.to_wire()], rollout={"bake": "10m"}),
+        status=a_status(rollout, guards=[was]),
+        stable=a_workload(10, revision=NEW),
+        evidence={"errors": Evidence(by_revision={NEW: read(value, samples=10)}, overall=read(value))},
+    )
+
+
+@pytest.mark.parametrize(
+    ("blame", "value", "runs"),
+    [
+        pytest.param("undecided", 4, True, id="chance, as while it was above"),
+        pytest.param("provider", 4, False, id="an outage"),
+    ],
+)
+def test_what_chance_explained_does_not_begin_the_bake_again(blame: str, value: float, runs: bool) -> None:
+    """It lets the bake wait while it is above the limit, and no longer afterwards."""
+    world = in_the_bake(value, blame)
+    (verdict,) = evaluate(world)
+    assert (verdict.state, verdict.by_chance, verdict.acts) == (CRITICAL, runs, False)
+    status = decide(world).status
+    assert status.rollout is not None
+    assert (status.rollout.step_start_time is not None) is runs
+    assert status.next is not None
+    assert status.next.time is None, "nobody is rolled back for what is over"
+
+
+def dead_beside(started: datetime | None, was: GuardStatus) -> World:
+    """The next version's canary since a second, with workers that started then; what they left makes it 12 again."""
+    canary = a_workload(2, role="canary", revision=NEW, pods=pods(2, role="canary", revision=NEW, started_at=started))
+    status = a_status(a_rollout(RolloutPhase.CANARY, start_time=NOW - SECOND), guards=[was])
+    return a_canary_world(spec=a_spec(guards=[DEAD.to_wire()]), status=status, canary=canary, evidence=dead(12))
+
+
+def test_the_next_version_is_not_blamed_for_what_came_again_before_it_started() -> None:
+    """The version before was rolled back for it; it fell below the limit, and that is kept as the next one begins."""
+    left: dict[str, Any] = {"name": DEAD.name, "state": CRITICAL, "blame": "revision", "answer": Answer.ROLLBACK}
+    was = GuardStatus(since=NOW - 60 * SECOND, clear_time=NOW - 10 * SECOND, **left)
+    (verdict,) = evaluate(dead_beside(None, was))
+    assert (verdict.blame, verdict.acts) == ("provider", True)
+    (verdict,) = evaluate(dead_beside(NOW - SECOND, was))
+    assert verdict.blame == "revision", "its workers were there"
+
+
+def test_what_is_kept_is_no_rollback() -> None:
+    """A first version that was to blame, and had no earlier one, is stable by now: nothing was rolled back."""
+    was = GuardStatus(name=DEAD.name, state=CRITICAL, since=NOW - 10 * SECOND, blame="revision")
+    plan = decide(steady(0, was, onCritical={"pause": True}))
+    assert (plan.status.guards[0].blame, plan.status.guards[0].answer) == ("revision", None)
+    again = replace(steady(12, onCritical={"pause": True}), status=plan.status, now=NOW + 10 * SECOND)
+    assert [action for action in decide(again).actions if isinstance(action, CreatePause)]
+
+
+def test_what_falls_to_a_warning_is_not_promised_to_be_healthy() -> None:
+    then = followed([12, 7])[-1].status.next
+    assert then is not None
+    assert (then.what, then.time) == ("somebody looks at guard dead-letters; Healthy when it is clear", None)
+
+
+def test_what_is_above_its_limit_now_is_told_of_before_what_is_kept() -> None:
+    was = GuardStatus(name=DEAD.name, state=CRITICAL, since=NOW - 10 * SECOND)
+    world = steady(0, was, guards=[DEAD.to_wire(), ERRORS.to_wire()])
+    then = decide(replace(world, evidence=dead(0) | {"errors": Evidence(overall=read(7))})).status.next
+    assert then is not None
+    assert (then.what, then.time) == ("somebody looks at guard errors; Healthy when it is clear", None)
