@@ -10,6 +10,8 @@ from uuid import uuid4
 import pytest
 
 from dev.cluster import Cluster
+from tests.cluster.audit import AuditLog
+from tests.cluster.identity import Identity
 from tests.cluster.scene import (
     Holds,
     Json,
@@ -27,6 +29,11 @@ from tests.cluster.scene import (
 from tests.cluster.test_rollout import BAKING, DEAD_LETTERS, HOLDING, rolled_back
 
 pytestmark = pytest.mark.cluster
+
+
+#: What a policy speaks of: group, version, resource.
+DEPLOYMENT = ("apps", "v1", "deployments")
+STATUS = ("crm.agoralia.app", "v1alpha1", "crmintegrations/status")
 
 
 def runs(number: int) -> Holds:
@@ -134,6 +141,34 @@ async def test_a_rollback_that_admission_denies_is_loud_and_tried_again(scene: S
     await scene.deployment_until(runs(1))
 
 
+async def test_a_rollback_that_cannot_be_recorded_happens_all_the_same(
+    api_cluster: Cluster, operator_identity: Identity, scene: Scene
+) -> None:
+    await baking(scene)
+    async with no_record_of_a_rollback(scene):
+        audit = AuditLog.from_now(api_cluster, operator_identity.user)
+        scene.dead_letter(1)
+        await scene.deployment_until(lambda obj: runs(1)(obj) and obj["status"].get("updatedReplicas") == 2)
+        scene.no_dead_letters()
+        await scene.eventually(lambda: nobody_runs(scene, 2))
+        before = len(audit.requests())
+
+        async def tried_again() -> bool:
+            later = audit.requests()[before:]
+            denials = [r for r in later if r.namespace == scene.namespace and r.resource == STATUS[2] and r.code >= 400]
+            return len(denials) >= 2
+
+        # Nothing shows the trouble any more, and still the good version stays.
+        await scene.eventually(tried_again, within=60)
+        assert rollout(await scene.get())["phase"] == "Baking"
+        now = await scene.deployment()
+        assert now is not None
+        assert runs(1)(now)
+    back = await scene.until(rolled_back, within=40)
+    assert decisions(back).count("RolledBack") == 1
+    await scene.deployment_until(runs(1))
+
+
 async def test_a_fix_is_tried_although_the_way_back_is_denied(scene: Scene) -> None:
     """It goes into all workers, as there is no stable version to try it beside; nobody has to promote it."""
     await baking(scene)
@@ -181,9 +216,17 @@ def version_1_forbidden(scene: Scene) -> AbstractAsyncContextManager[None]:
     return forbidden(scene, expression, "version 1 is not allowed any more", template)
 
 
+def no_record_of_a_rollback(scene: Scene) -> AbstractAsyncContextManager[None]:
+    expression = "!has(object.status) || !has(object.status.rollout) || object.status.rollout.phase != 'RollingBack'"
+    return forbidden(scene, expression, "no rollbacks", {"status": {"rollout": {"phase": "RollingBack"}}}, STATUS)
+
+
 @asynccontextmanager
-async def forbidden(scene: Scene, expression: str, message: str, example: Json) -> AsyncIterator[None]:
-    """Updates of Deployments for which `expression` is false, as `example` is, until the end of the block."""
+async def forbidden(
+    scene: Scene, expression: str, message: str, example: Json, what: tuple[str, str, str] = DEPLOYMENT
+) -> AsyncIterator[None]:
+    """Updates of `what` for which `expression` is false, as `example` is, until the end of the block."""
+    group, api_version, resource = what
     policy = f"deny-{uuid4().hex[:8]}"
     registration = "/apis/admissionregistration.k8s.io/v1"
     await scene.post(
@@ -195,10 +238,10 @@ async def forbidden(scene: Scene, expression: str, message: str, example: Json) 
                 "matchConstraints": {
                     "resourceRules": [
                         {
-                            "apiGroups": ["apps"],
-                            "apiVersions": ["v1"],
+                            "apiGroups": [group],
+                            "apiVersions": [api_version],
                             "operations": ["UPDATE"],
-                            "resources": ["deployments"],
+                            "resources": [resource],
                         }
                     ]
                 },
@@ -212,24 +255,31 @@ async def forbidden(scene: Scene, expression: str, message: str, example: Json) 
         f"{registration}/validatingadmissionpolicybindings", {"metadata": {"name": policy}, "spec": binding}
     )
     try:
-        await scene.eventually(lambda: denied(scene, example))
+        plural, _, subresource = resource.partition("/")
+        path = f"/apis/{group}/{api_version}/namespaces/{scene.namespace}/{plural}/hubspot/{subresource}".rstrip("/")
+        await scene.eventually(lambda: denied(scene, path, example))
         yield
     finally:
         await scene.delete(f"{registration}/validatingadmissionpolicybindings/{policy}")
         await scene.delete(f"{registration}/validatingadmissionpolicies/{policy}")
 
 
+async def nobody_runs(scene: Scene, number: int) -> bool:
+    images = [pod["spec"]["containers"][0]["image"] for pod in await scene.workers()]
+    return not any(name.endswith(f":{number}") for name in images)
+
+
 async def nobody_works(scene: Scene) -> bool:
     return not await scene.staying()
 
 
-async def denied(scene: Scene, patch: Json) -> bool:
+async def denied(scene: Scene, path: str, patch: Json) -> bool:
     """Whether the policy is in force: it takes the API server a moment."""
     answer = await scene.kube.patch(
-        f"{scene.deployments}/hubspot",
+        path,
         params={"dryRun": "All"},
         json=patch,
-        headers={"content-type": "application/strategic-merge-patch+json"},
+        headers={"content-type": "application/merge-patch+json"},
     )
     return answer.is_client_error
 

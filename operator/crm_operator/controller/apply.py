@@ -100,7 +100,7 @@ class Applier:
             try:
                 await self._do(integration, world, action)
             except KubeError as error:
-                if course.failed(action):
+                if course.failed(action, refused=isinstance(error, Refused)):
                     failure = ActionRefused(error, action) if isinstance(error, Refused) else error
         if failure is not None:
             raise failure

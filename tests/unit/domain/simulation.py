@@ -82,6 +82,7 @@ class Simulation:
         self.denied = False  # a policy lets no template of the stable Deployment be changed
         self.frozen = False  # ... or its size be changed, nor any other's
         self.banned: set[str] = set()  # ... or none to these revisions
+        self.unrecorded = False  # ... or the status be written
         self.blind = False  # the workers' metrics cannot be read
         self.silent: set[str] = set()  # ... of these revisions
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
@@ -158,7 +159,7 @@ class Simulation:
                 continue
             if not self._denies(action):
                 self._do(action)
-            elif course.failed(action):
+            elif course.failed(action, refused=True):
                 refused = action
         self._refused = None if refused is None else a_refusal(refused, "denied", since=world.refused_since)
         return plan
@@ -167,6 +168,7 @@ class Simulation:
         """The operator starts anew, without what it had in memory."""
         self._load, self._work = LoadMemory(), WorkMemory()
         self._baseline, self._breaches = BaselineMemory(), BreachMemory()
+        self._refused = None
         self._log("operator restarts")
 
     def control(self) -> None:
@@ -238,8 +240,11 @@ class Simulation:
         return None if self.status.rollout is None else self.status.rollout.phase
 
     @property
+    def is_unstored(self) -> bool:  # what the last look decided
+        return self._refused is not None and isinstance(self._refused.action, WriteStatus)
+
+    @property
     def stable(self) -> str:
-        """The stable revision."""
         assert self.status.rollout is not None
         assert self.status.rollout.stable_revision is not None
         return self.status.rollout.stable_revision
@@ -342,6 +347,8 @@ class Simulation:
         return None if deployment is None else deployment.seen(role, self.spec.workers.strategy, self._waits)
 
     def _denies(self, action: Action) -> bool:
+        if isinstance(action, WriteStatus):
+            return self.unrecorded
         if isinstance(action, SetReplicas):
             return self.frozen
         if not isinstance(action, ApplyTemplate):

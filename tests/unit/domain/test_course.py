@@ -22,6 +22,7 @@ from tests.unit.domain.builders import GOOD, NEW, a_rollout, a_status, a_workloa
 
 RECORD = RecordRevision(revision=NEW, keep=frozenset(), why="")
 STATUS = WriteStatus(status=CrmIntegrationStatus(), why="decision")
+INTENT = WriteStatus(status=a_status(a_rollout(RolloutPhase.ROLLING_BACK)), why="decision")
 PAUSE = CreatePause(name="hubspot-auto", reason="", why="")
 STOP = SetReplicas(role="canary", replicas=0, was=3, stops_damage=True, why="")
 RESTORE = ApplyTemplate(role="stable", revision=GOOD, replicas=10, urgent=True, why="")
@@ -33,15 +34,17 @@ TELL = EmitEvent(type="Warning", reason="RolledBack", message="")
 ROLLBACK = (RECORD, STATUS, PAUSE, STOP, RESTORE, GROW, CLEAN_UP, TELL)
 
 
-def carried_out(actions: tuple[Action, ...], refuses: Callable[[Action], bool]) -> tuple[list[Action], Action | None]:
+def carried_out(
+    actions: tuple[Action, ...], fails: Callable[[Action], bool], *, refused: bool = True
+) -> tuple[list[Action], Action | None]:
     """What was done, and whose failure is told of."""
     course, done, told = Course(), list[Action](), None
     for action in actions:
         if not course.goes_on_with(action):
             continue
-        if not refuses(action):
+        if not fails(action):
             done.append(action)
-        elif course.failed(action):
+        elif course.failed(action, refused=refused):
             told = action
     return done, told
 
@@ -66,6 +69,24 @@ def test_a_rollback_of_which_some_writes_are_refused(
     refused: list[Action], done: list[Action], told: Action | None
 ) -> None:
     assert carried_out(ROLLBACK, lambda action: action in refused) == (done, told)
+
+
+@pytest.mark.parametrize(
+    ("refused", "done"),
+    [
+        pytest.param(True, [RECORD, STOP, RESTORE], id="it is refused, and the next pass goes on from it"),
+        pytest.param(False, [RECORD, STOP], id="the world has changed: it is decided again"),
+    ],
+)
+def test_a_rollback_whose_record_fails(*, refused: bool, done: list[Action]) -> None:
+    plan = tuple(INTENT if action is STATUS else action for action in ROLLBACK)
+    assert carried_out(plan, lambda action: action is INTENT, refused=refused) == (done, INTENT)
+
+
+def test_a_rollback_does_not_go_on_without_the_record_of_a_template() -> None:
+    """Its status was not tried, so nobody remembers it."""
+    plan = (RECORD, INTENT, STOP, RESTORE)
+    assert carried_out(plan, lambda action: action is RECORD) == ([STOP], RECORD)
 
 
 def test_an_update_as_any_waits_for_the_sizes_before_it() -> None:

@@ -84,6 +84,22 @@ def denied_in_the_bake() -> Simulation:
     return sim
 
 
+def unrecorded_in_the_bake() -> Simulation:
+    """A policy denies the status: the good version comes back all the same, and is told of once that may be said."""
+    sim = running(aloud=True)
+    bad = sim.ship("v2")
+    until(sim, RolloutPhase.BAKING)
+    sim.run(2)
+    sim.failing.add(bad)
+    sim.unrecorded = True
+    sim.run(20)
+    assert sim.phase is RolloutPhase.BAKING
+    assert (sim.working(bad), sim.working(sim.stable)) == (0, 10)
+    sim.unrecorded = False
+    sim.run(5)
+    return sim
+
+
 def edited_in(phase: RolloutPhase, *, after: int = 1) -> Simulation:
     """A third version is shipped in that phase of the second one's rollout."""
     sim = running(aloud=True)
@@ -216,6 +232,7 @@ SCENARIOS: list[Callable[[], Simulation]] = [
     image_cannot_be_pulled,
     registry_comes_back,
     denied_in_the_bake,
+    unrecorded_in_the_bake,
     fixed_while_the_way_back_is_denied,
 ]
 
@@ -226,6 +243,23 @@ def test_a_rollout_with_faults_reads_as_its_golden_log(scenario: Callable[[], Si
     assert_reads_as_golden(scenario.__name__, sim.log())
     plan = sim.operate()
     assert plan.can_wait or not plan.actions, "it has settled"
+
+
+@pytest.mark.parametrize("after", [0, 1, 20], ids="{} s after it began".format)
+def test_a_rollback_that_is_not_recorded_is_forgotten_by_a_restart_and_decided_again(after: int) -> None:
+    sim = running()
+    bad = sim.ship("v2")
+    until(sim, RolloutPhase.BAKING)
+    sim.failing.add(bad)
+    sim.unrecorded = True
+    sim.operate()
+    sim.run(after)
+    sim.restart()
+    sim.run(5)
+    sim.unrecorded = False
+    sim.run(10)
+    assert sim.phase is RolloutPhase.ROLLED_BACK, sim.log()
+    assert (sim.working(bad), sim.working(sim.stable)) == (0, 10)
 
 
 @pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.BAKING], ids=["in the canary", "in the bake"])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from crm_operator.api.v1alpha1 import Mode, RolloutPhase, RolloutStatus, Verb
-from crm_operator.domain.rollout import history, phases, queued, seen, verbs
+from crm_operator.domain.rollout import history, phases, queued, seen, unrecorded, verbs
 from crm_operator.domain.rollout.edges import Move, roll_back, settle, start, steps_hash
 from crm_operator.domain.rollout.verbs import Answer, Asked
 from crm_operator.domain.verdict import Verdict
@@ -54,7 +54,7 @@ def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict], asked: 
     if (move := _on_target(world, was, verdicts)) is not None:
         return _with_answers(world, move, asked, _while_replaced(world, was, move, asked))
     # Nothing that anybody asks for comes before damage, but another template.
-    if (move := _damaged(world, was, verdicts)) is not None:
+    if (move := _begun(world, was, asked) or _damaged(world, was, verdicts)) is not None:
         return _with_answers(world, move, asked, _while_damaged(world, was, asked))
     if (move := _on_steps(world, was)) is not None:
         return _with_answers(world, move, asked, _while_replaced(world, was, move, asked))
@@ -98,6 +98,17 @@ def _first_state(world: World) -> RolloutStatus:
     if world.stable is not None and world.stable.revision:
         return RolloutStatus(phase=RolloutPhase.STABLE, stable_revision=world.stable.revision)
     return RolloutStatus(phase=RolloutPhase.STABLE)
+
+
+def _begun(world: World, was: RolloutStatus, asked: Sequence[Asked]) -> Move | None:
+    """A rollback that could not be recorded goes on; one that was asked for follows from the annotation again."""
+    if was.phase not in _ON_TRIAL or any(ask.verb is Verb.ABORT for ask in asked):
+        return None
+    begun = unrecorded.begun(world, was)
+    if begun is None:
+        return None
+    move = roll_back(world, was, begun.reason or "")
+    return replace(move, rollout=move.rollout.model_copy(update={"step_start_time": begun.step_start_time}))
 
 
 def _damaged(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move | None:
