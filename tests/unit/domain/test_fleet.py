@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_operator.domain.fleet import JOB_TIME_METRICS, JOBS_METRIC, PodFleet
+from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.scraped import Sample
-from crm_operator.domain.world import JobsDone, JobTime, Reading, Recent, Unknown
+from crm_operator.domain.world import JobsDone, Reading, Recent, Unknown
 from tests.unit.domain.fleet import ERRORS, NOON, REFUSED, Fleet, a_guard, at, reason, value
 
 # -- pods that come and go ---------------------------------------------------------------------------------------------
@@ -312,56 +312,6 @@ def test_which_pods_cannot_be_read() -> None:
     assert fleet.fleet.unread(at(18), among=both) is None
 
 
-# -- jobs done ---------------------------------------------------------------------------------------------------------
-
-
-def jobs(fleet: Fleet, second: float, revision: str) -> JobsDone | Unknown:
-    return fleet.fleet.jobs_done(at(second))[revision]
-
-
-def test_jobs_count_from_the_start_of_the_pods_over_restarts_and_departures() -> None:
-    fleet = Fleet(a1=-999, a2=-5)
-    fleet.says(1, "a1", 100, metric=JOBS_METRIC)
-    fleet.says(1, "a2", 3, metric=JOBS_METRIC)
-    assert jobs(fleet, 1, "a") == JobsDone(count=103, since=at(-999))
-    fleet.there(2, a1=-999, a2=1)
-    fleet.says(2, "a2", 1, metric=JOBS_METRIC)
-    assert jobs(fleet, 2, "a") == JobsDone(count=104, since=at(-999))
-    fleet.there(3, a1=-999)
-    assert jobs(fleet, 3, "a") == JobsDone(count=104, since=at(-999))
-    fleet.says(900, "a1", 101, metric=JOBS_METRIC)
-    fleet.there(901, a1=-999)
-    assert "a2" not in fleet.fleet.pods
-    assert jobs(fleet, 901, "a") == JobsDone(count=105, since=at(-999))
-
-
-def test_jobs_that_cannot_be_read_are_unknown_and_a_part_is_a_lower_bound() -> None:
-    fleet = Fleet(a1=-5, a2=-5, b1=-5)
-    fleet.says(1, "a1", 3, metric=JOBS_METRIC)
-    fleet.fails(1, "a2")
-    fleet.fails(1, "b1")
-    assert jobs(fleet, 2, "a") == JobsDone(count=3, since=at(-5))
-    assert reason(jobs(fleet, 2, "b")) == "ConnectionRefused"
-    assert reason(jobs(fleet, 60, "a")) == "Stale"
-
-
-def test_a_pod_that_claims_endless_jobs_breaks_nothing() -> None:
-    fleet = Fleet(a1=-5)
-    for second, claim in [(1, 1.7e308), (2, 1.0), (3, 1.7e308)]:
-        fleet.says(second, "a1", claim, metric=JOBS_METRIC)
-    assert jobs(fleet, 4, "a") == JobsDone(count=2**53, since=at(-5))
-
-
-def test_a_new_revision_under_an_old_name_starts_at_zero() -> None:
-    fleet = Fleet(a1=0)
-    fleet.says(1, "a1", 50, metric=JOBS_METRIC)
-    fleet.there(2)
-    fleet.there(999)
-    fleet.there(1000, a2=1000)
-    fleet.says(1001, "a2", 1, metric=JOBS_METRIC)
-    assert jobs(fleet, 1001, "a") == JobsDone(count=1, since=at(1000))
-
-
 def test_what_adds_up_to_infinity_is_no_value() -> None:
     fleet = Fleet(a1=-5, a2=-5)
     fleet.says(1, "a1", 1.5e308)
@@ -371,38 +321,3 @@ def test_what_adds_up_to_infinity_is_no_value() -> None:
     small.says(1, "a1", 1e300)
     small.says(1, "a1", 1e-300, metric="done_total")
     assert reason(small.overall(1, a_guard(reduce="Ratio", per="done_total"))) == "MetricInvalid"
-
-
-# -- how long jobs take ------------------------------------------------------------------------------------------------
-
-
-MILLIS, COUNT = JOB_TIME_METRICS
-
-
-def test_the_mean_of_a_revisions_jobs_over_the_window() -> None:
-    fleet = Fleet(a1=0, a2=0, b1=0)
-    for pod, millis, jobs in [("a1", 4000, 10), ("a2", 8000, 30), ("b1", 100, 19)]:
-        fleet.says(10, pod, millis, metric=MILLIS)
-        fleet.says(10, pod, jobs, metric=COUNT)
-    # 12 s for 40 jobs; 19 jobs are too few to tell.
-    assert fleet.fleet.job_times(at(11)) == {"a": JobTime(mean=timedelta(milliseconds=300), jobs=40)}
-    assert fleet.fleet.job_times(at(311)) == {}
-
-
-def test_a_pod_that_left_still_teaches_and_a_version_without_pods_does_not() -> None:
-    fleet = Fleet(a1=0, a2=0)
-    fleet.says(10, "a2", 4000, metric=MILLIS)
-    fleet.says(10, "a2", 40, metric=COUNT)
-    fleet.there(20, a1=0)
-    assert fleet.fleet.job_times(at(21)) == {"a": JobTime(mean=timedelta(milliseconds=100), jobs=40)}
-    fleet.there(30, b1=30)
-    assert fleet.fleet.job_times(at(31)) == {}
-
-
-@given(st.floats(0, 1e308), st.floats(0, 1e308))
-def test_no_numbers_of_a_pod_break_it(millis: float, jobs: float) -> None:
-    fleet = Fleet(a1=0)
-    fleet.says(10, "a1", millis, metric=MILLIS)
-    fleet.says(10, "a1", jobs, metric=COUNT)
-    for time in fleet.fleet.job_times(at(11)).values():
-        assert timedelta(0) < time.mean <= timedelta(hours=1)
