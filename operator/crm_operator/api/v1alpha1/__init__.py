@@ -13,6 +13,7 @@ from crm_operator.api.v1alpha1.integration import (
 )
 from crm_operator.api.v1alpha1.metrics import BackendMetrics, HttpMetrics, Metrics, PodMetrics, PrometheusMetrics
 from crm_operator.api.v1alpha1.pause import SyncPauseIntegration, SyncPausePhase, SyncPauseSpec, SyncPauseStatus
+from crm_operator.api.v1alpha1.rollout_status import GoodRevision, GuardBaseline, RolloutPhase, RolloutStatus
 from crm_operator.api.v1alpha1.scaling import RateLimit, RatePreset, Scaling
 from crm_operator.api.v1alpha1.secret_ref import FromSecret, SecretKeyRef, Tls
 from crm_operator.api.v1alpha1.status import (
@@ -24,16 +25,12 @@ from crm_operator.api.v1alpha1.status import (
     CrmIntegrationStatus,
     Decision,
     DecisionEvidence,
-    GoodRevision,
     GrowthStatus,
-    GuardBaseline,
     GuardState,
     GuardStatus,
     NextStep,
     Phase,
     QueueStatus,
-    RolloutPhase,
-    RolloutStatus,
     ScalingStatus,
     SyncState,
     SyncStatus,

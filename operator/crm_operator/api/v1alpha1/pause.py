@@ -7,7 +7,8 @@ from pydantic import Field, StringConstraints
 
 from crm_operator.api.base import ApiModel, DnsLabel, Matching, Timestamp, cel, rules
 from crm_operator.api.duration import duration_between
-from crm_operator.api.v1alpha1.status import Condition, Text
+from crm_operator.api.v1alpha1.status import Condition
+from crm_operator.api.v1alpha1.text import Text
 
 
 class SyncPauseSpec(ApiModel):
