@@ -8,18 +8,8 @@ from typing import Any
 
 import pytest
 
-from crm_operator.controller.kube import (
-    CRMINTEGRATIONS,
-    DEPLOYMENTS,
-    LEASES,
-    SECRETS,
-    Conflict,
-    Kube,
-    NotFound,
-    Refused,
-    Resource,
-    Unavailable,
-)
+from crm_operator.controller.kube import Conflict, Kube, NotFound, Refused, Unavailable
+from crm_operator.controller.resources import CRMINTEGRATIONS, DEPLOYMENTS, LEASES, SECRETS, Resource
 from dev.cluster import Cluster
 from tests.cluster.objects import an_integration
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from crm_operator.controller.kube import LEASES, Kube
+from crm_operator.controller.kube import Kube
 from crm_operator.controller.lease import Lease, LeaseLost, LeaseTimes
+from crm_operator.controller.resources import LEASES
 from dev.cluster import Cluster
 
 pytestmark = pytest.mark.cluster

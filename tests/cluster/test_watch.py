@@ -18,7 +18,8 @@ import yaml
 
 from crm_operator.api.names import LABEL_INTEGRATION, LABEL_MANAGED_BY, MANAGED_BY
 from crm_operator.controller.cache import KINDS, Cache
-from crm_operator.controller.kube import CRMINTEGRATIONS, DEPLOYMENTS, SYNCPAUSES, Kube
+from crm_operator.controller.kube import Kube
+from crm_operator.controller.resources import CRMINTEGRATIONS, DEPLOYMENTS, SYNCPAUSES
 from crm_operator.controller.resync import Resync
 from crm_operator.controller.watch import WatchEnded, watch
 from crm_operator.controller.watchdog import Freshness

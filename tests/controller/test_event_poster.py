@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from crm_operator.controller.event_poster import AT_ONCE, EventPoster
-from crm_operator.controller.kube import EVENTS, Object, Resource, Unavailable
+from crm_operator.controller.kube import Object, Unavailable
+from crm_operator.controller.resources import EVENTS, Resource
 from crm_operator.domain.plan import EmitEvent
 from tests.controller.virtual import run
 

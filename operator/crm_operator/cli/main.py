@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from crm_operator.api.v1alpha1 import Verb
 from crm_operator.cli import access, verbs, view
 from crm_operator.clock import utc_now
-from crm_operator.controller.kube import CRMINTEGRATIONS, Kube, KubeError, NotFound, Object
+from crm_operator.controller.kube import Kube, KubeError, NotFound, Object
+from crm_operator.controller.resources import CRMINTEGRATIONS
 
 DONE, NO = 0, 1
 _EXAMPLES = """examples:

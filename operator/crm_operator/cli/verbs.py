@@ -11,7 +11,8 @@ from typing import Any
 
 from crm_operator.api.names import annotation
 from crm_operator.api.v1alpha1 import Verb
-from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Kube, NotFound, Object
+from crm_operator.controller.kube import Kube, NotFound, Object
+from crm_operator.controller.resources import CRMINTEGRATIONS, SYNCPAUSES
 
 FIELD_MANAGER = "kubectl-crm"
 #: How long an answer is waited for, and how often it is looked for.

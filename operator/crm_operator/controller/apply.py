@@ -13,17 +13,7 @@ from crm_operator.api.v1alpha1 import Strategy
 from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.deletion_costs import DeletionCosts
 from crm_operator.controller.event_poster import EventPoster
-from crm_operator.controller.kube import (
-    CRMINTEGRATIONS,
-    DEPLOYMENTS,
-    SYNCPAUSES,
-    Kube,
-    KubeError,
-    NotFound,
-    Object,
-    Refused,
-    Unavailable,
-)
+from crm_operator.controller.kube import Kube, KubeError, NotFound, Object, Refused, Unavailable
 from crm_operator.controller.render import (
     NAME_TAKEN,
     deployment,
@@ -33,6 +23,7 @@ from crm_operator.controller.render import (
     name_taken,
     sync_pause,
 )
+from crm_operator.controller.resources import CRMINTEGRATIONS, DEPLOYMENTS, SYNCPAUSES
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.workloads import Ledger, find
 from crm_operator.domain.course import Course

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from crm_operator.api.names import CANARY_SUFFIX, LABEL_INTEGRATION
-from crm_operator.controller.kube import AUTOSCALERS, CRMINTEGRATIONS, DEPLOYMENTS, PODS, SYNCPAUSES, Object, Resource
+from crm_operator.controller.kube import Object
+from crm_operator.controller.resources import AUTOSCALERS, CRMINTEGRATIONS, DEPLOYMENTS, PODS, SYNCPAUSES, Resource
 from crm_operator.domain.key import Key
 
 #: What is held, by kind.

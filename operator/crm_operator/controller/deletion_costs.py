@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.names import ANNOTATION_DELETION_COST, FIELD_MANAGER_DELETION_COST
 from crm_operator.controller.cache import Cache, uid_of
-from crm_operator.controller.kube import PODS, Conflict, Kube, KubeError, NotFound, Object, Refused
+from crm_operator.controller.kube import Conflict, Kube, KubeError, NotFound, Object, Refused
+from crm_operator.controller.resources import PODS
 from crm_operator.domain.key import Key
 from crm_operator.domain.world import Unknown
 

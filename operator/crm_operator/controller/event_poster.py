@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from crm_operator.controller.kube import CRMINTEGRATIONS, EVENTS, KubeError, Object, Resource
+from crm_operator.controller.kube import KubeError, Object
+from crm_operator.controller.resources import CRMINTEGRATIONS, EVENTS, Resource
 from crm_operator.domain.plan import EmitEvent
 
 log = logging.getLogger(__name__)

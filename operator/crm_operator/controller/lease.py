@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
-from crm_operator.controller.kube import LEASES, Conflict, Kube, KubeError, Object
+from crm_operator.controller.kube import Conflict, Kube, KubeError, Object
+from crm_operator.controller.resources import LEASES
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,12 @@ from crm_operator.api.names import FIELD_MANAGER_STATUS
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus
 from crm_operator.controller.apply import ActionRefused, Applier
 from crm_operator.controller.cache import Cache
-from crm_operator.controller.kube import CRMINTEGRATIONS, Conflict, Kube, NotFound, Object
+from crm_operator.controller.kube import Conflict, Kube, NotFound, Object
 from crm_operator.controller.live_turns import LiveTurns
 from crm_operator.controller.observe import Observer
 from crm_operator.controller.pace import Pace
 from crm_operator.controller.pauses import PauseReconciler
+from crm_operator.controller.resources import CRMINTEGRATIONS
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.telemetry import Telemetry
 from crm_operator.controller.templates import TemplateChecks

@@ -22,8 +22,8 @@ from crm_operator.api.v1alpha1 import (
 )
 from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache
-from crm_operator.controller.kube import PODS
 from crm_operator.controller.render import TemplateError, worker_container
+from crm_operator.controller.resources import PODS
 from crm_operator.controller.scrape_pace import ScrapePace
 from crm_operator.controller.secrets import Secrets
 from crm_operator.domain.busy_pods import IN_PROGRESS_METRIC

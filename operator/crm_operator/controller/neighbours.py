@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, GuardState, MetricOrigin
 from crm_operator.controller.cache import Cache, key_of
-from crm_operator.controller.kube import CRMINTEGRATIONS, Object
+from crm_operator.controller.kube import Object
+from crm_operator.controller.resources import CRMINTEGRATIONS
 from crm_operator.domain.default_guards import guards_of
 from crm_operator.domain.guards import is_on_trial
 from crm_operator.domain.key import Key

@@ -22,7 +22,7 @@ from crm_operator.api.v1alpha1 import (
 from crm_operator.controller import workloads
 from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.deletion_costs import DeletionCosts
-from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Object
+from crm_operator.controller.kube import Object
 from crm_operator.controller.metric_sources import Hubs, MetricSources
 from crm_operator.controller.neighbours import neighbours
 from crm_operator.controller.render import (
@@ -34,6 +34,7 @@ from crm_operator.controller.render import (
     worker_container,
     worker_image,
 )
+from crm_operator.controller.resources import CRMINTEGRATIONS, SYNCPAUSES
 from crm_operator.controller.revisions import Revisions
 from crm_operator.controller.secrets import Secrets
 from crm_operator.controller.templates import TemplateChecks

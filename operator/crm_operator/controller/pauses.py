@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from crm_operator.api.names import FIELD_MANAGER_STATUS
 from crm_operator.api.v1alpha1 import CrmIntegrationStatus, Mode, SyncPauseSpec, SyncPauseStatus, SyncStatus
 from crm_operator.controller.cache import Cache
-from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Conflict, Kube, NotFound
+from crm_operator.controller.kube import Conflict, Kube, NotFound
+from crm_operator.controller.resources import CRMINTEGRATIONS, SYNCPAUSES
 from crm_operator.domain.key import Key
 from crm_operator.domain.pause import effective, matches, pause_status
 

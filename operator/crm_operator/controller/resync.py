@@ -14,7 +14,8 @@ from datetime import timedelta
 
 from crm_operator.api.names import LABEL_MANAGED_BY, MANAGED_BY
 from crm_operator.controller.cache import CHILDREN, KINDS, Cache, trim
-from crm_operator.controller.kube import CRMINTEGRATIONS, SYNCPAUSES, Kube, KubeError, NotFound
+from crm_operator.controller.kube import Kube, KubeError, NotFound
+from crm_operator.controller.resources import CRMINTEGRATIONS, SYNCPAUSES
 from crm_operator.domain.key import Key
 
 log = logging.getLogger(__name__)

@@ -9,17 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from crm_operator.api.names import LABEL_INTEGRATION, LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY
-from crm_operator.controller.kube import (
-    CONTROLLERREVISIONS,
-    CRMINTEGRATIONS,
-    Conflict,
-    Kube,
-    KubeError,
-    Object,
-    Refused,
-    Unavailable,
-)
+from crm_operator.controller.kube import Conflict, Kube, KubeError, Object, Refused, Unavailable
 from crm_operator.controller.render import NAME_TAKEN, is_owned, name_taken, owner_reference, revision_name
+from crm_operator.controller.resources import CONTROLLERREVISIONS, CRMINTEGRATIONS
 from crm_operator.domain.revision import revision_of
 from crm_operator.domain.world import Template
 

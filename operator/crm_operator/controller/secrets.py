@@ -9,7 +9,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from crm_operator.api.v1alpha1 import FromSecret, SecretKeyRef
-from crm_operator.controller.kube import SECRETS, Kube, KubeError, Refused
+from crm_operator.controller.kube import Kube, KubeError, Refused
+from crm_operator.controller.resources import SECRETS
 from crm_operator.domain.world import Unknown
 from crm_operator.sources.secret import Secret
 

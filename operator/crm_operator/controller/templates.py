@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.names import FIELD_MANAGER_TEMPLATE
 from crm_operator.api.v1alpha1 import Workers
-from crm_operator.controller.kube import DEPLOYMENTS, Conflict, Kube, KubeError, NotFound, Object, Refused
+from crm_operator.controller.kube import Conflict, Kube, KubeError, NotFound, Object, Refused
 from crm_operator.controller.render import NAME_TAKEN, TemplateError, deployment, deployment_name, is_owned, name_taken
+from crm_operator.controller.resources import DEPLOYMENTS
 from crm_operator.domain.world import TemplateRefused, Unknown
 
 #: A refused template is asked about again: the cause may lie outside it (admission, quota, RBAC). First after this,

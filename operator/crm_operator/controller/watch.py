@@ -20,7 +20,8 @@ import aiohttp
 import kopf
 
 from crm_operator.controller.cache import CHILDREN, KINDS, Cache, owners
-from crm_operator.controller.kube import AUTOSCALERS, SYNCPAUSES, Kube, Object
+from crm_operator.controller.kube import Kube, Object
+from crm_operator.controller.resources import AUTOSCALERS, SYNCPAUSES
 from crm_operator.controller.resync import CHILD_SELECTOR
 from crm_operator.controller.watchdog import Freshness, Scope, guard_watchers
 from crm_operator.domain.key import Key

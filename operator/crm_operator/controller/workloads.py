@@ -10,8 +10,9 @@ from typing import Any
 
 from crm_operator.api.names import ANNOTATION_DELETION_COST, LABEL_INTEGRATION, LABEL_REVISION, LABEL_ROLE
 from crm_operator.controller.cache import Cache
-from crm_operator.controller.kube import DEPLOYMENTS, PODS, Object
+from crm_operator.controller.kube import Object
 from crm_operator.controller.render import deployment_name, is_owned, is_urgent
+from crm_operator.controller.resources import DEPLOYMENTS, PODS
 from crm_operator.domain.key import Key
 from crm_operator.domain.plan import Role
 from crm_operator.domain.world import Pod, Workload
