@@ -46,6 +46,7 @@ from crm_operator.domain.world import (
     Workload,
     World,
 )
+from tests.unit.domain.admission import Admission
 from tests.unit.domain.builders import NOW, a_queue, a_refusal, a_template, an_outage
 from tests.unit.domain.toy_deployment import SimDeployment
 
@@ -56,13 +57,14 @@ def _words(text: str) -> str:
     return re.sub(r"\d+", "", text)
 
 
-class Simulation:
+class Simulation(Admission):
     """One integration. Change `spec`, `backlog`, `failing`, `blind` and `pauses` as the scenario goes.
 
     `aloud`: the log has what status says, too, whenever that changes.
     """
 
     def __init__(self, spec: CrmIntegrationSpec, *, aloud: bool = False) -> None:
+        super().__init__()
         self.spec = spec
         self.generation = 1
         self.now = NOW
@@ -79,10 +81,6 @@ class Simulation:
         self.failed_elsewhere: str | None = None  # an integration that rolled back the image of the template
         self.stuck: set[str] = set()  # revisions whose workers are Ready and finish nothing
         self.most_connections = 1000  # workers beyond these make connections fail
-        self.denied = False  # a policy lets no template of the stable Deployment be changed
-        self.frozen = False  # ... or its size be changed, nor any other's
-        self.banned: set[str] = set()  # ... or none to these revisions
-        self.unrecorded = False  # ... or the status be written
         self.blind = False  # the workers' metrics cannot be read
         self.silent: set[str] = set()  # ... of these revisions
         self.filled_at = self.now  # until then windows are not filled: the operator was started anew
@@ -157,7 +155,7 @@ class Simulation:
                 break
             if not course.goes_on_with(action):
                 continue
-            if not self._denies(action):
+            if not self.denies(action, first="stable" not in self.deployments):
                 self._do(action)
             elif course.failed(action, refused=True):
                 refused = action
@@ -345,16 +343,6 @@ class Simulation:
     def _workload(self, role: Role) -> Workload | None:
         deployment = self.deployments.get(role)
         return None if deployment is None else deployment.seen(role, self.spec.workers.strategy, self._waits)
-
-    def _denies(self, action: Action) -> bool:
-        if isinstance(action, WriteStatus):
-            return self.unrecorded
-        if isinstance(action, SetReplicas):
-            return self.frozen
-        if not isinstance(action, ApplyTemplate):
-            return False
-        denied = (self.denied and action.role == "stable") or action.revision in self.banned
-        return denied and "stable" in self.deployments
 
     def _do(self, action: Action) -> None:
         match action:

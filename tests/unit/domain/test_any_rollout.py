@@ -153,7 +153,7 @@ class AnyRollout(RuleBasedStateMachine):
         """The workers of one version cannot be read, or can again."""
         self.sim.silent ^= {self.versions[self._one_of(data)]}
 
-    @rule(what=st.sampled_from(["metrics", "queue", "policy", "sizes", "elsewhere", "registry"]))
+    @rule(what=st.sampled_from(["metrics", "queue", "policy", "sizes", "record", "elsewhere", "registry"]))
     def trouble(self, what: str) -> None:
         """It begins, or is over."""
         sim = self.sim
@@ -166,6 +166,8 @@ class AnyRollout(RuleBasedStateMachine):
                 sim.denied = not sim.denied
             case "sizes":
                 self.froze, sim.frozen = True, not sim.frozen
+            case "record":
+                sim.unrecorded = not sim.unrecorded
             case "elsewhere":
                 sim.failed_elsewhere = None if sim.failed_elsewhere else "zoho"
             case "registry":
@@ -202,7 +204,7 @@ class AnyRollout(RuleBasedStateMachine):
         """The operator is away."""
         self.sim.pass_time(timedelta(seconds=seconds))
 
-    @precondition(lambda self: not self.sim.denied and not self.sim.frozen)
+    @precondition(lambda self: not self.sim.is_strict)
     @rule()
     def nothing_changes(self) -> None:
         """For a while: no place of the rollout is come back to, and once seen, a size goes one way."""
@@ -245,7 +247,7 @@ class AnyRollout(RuleBasedStateMachine):
             return
         sim, began = self.sim, self.sim.now
         sim.pauses, sim.blind, sim.failed_elsewhere, sim.silent = (), False, None, set()
-        sim.denied = sim.frozen = False
+        sim.denied = sim.frozen = sim.unrecorded = False
         self.edit({"mode": "Enforce", "onCritical": {"pause": False, "rollback": True}})
         if self.outage_of_provider:
             self.provider()
@@ -343,7 +345,7 @@ class AnyRollout(RuleBasedStateMachine):
         canary = self.sim.deployments.get("canary")
         total = self._main() + (0 if canary is None else canary.replicas)
         rollout = self.rollout
-        if self.sim.spec.mode is Mode.OBSERVE or self._is_paused() or self.sim.denied or self.sim.frozen:
+        if self.sim.spec.mode is Mode.OBSERVE or self._is_paused() or self.sim.is_strict:
             return
         if rollout.phase is RolloutPhase.CANARY and canary is not None:
             most = max(1, canary_pods(total, rollout.weight))
