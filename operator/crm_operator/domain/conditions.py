@@ -24,9 +24,9 @@ def transition_time(conditions: Sequence[Condition], type_: str, status: str, no
     return now.replace(microsecond=0)
 
 
-def since(conditions: Sequence[Condition], type_: str) -> datetime | None:
-    """Since when the condition is True, at whole seconds. None: it is not."""
-    found = (old for old in conditions if old.type == type_ and old.status == "True")
+def since(conditions: Sequence[Condition], type_: str, *, status: str = "True") -> datetime | None:
+    """Since when the condition has this status, at whole seconds. None: it has not."""
+    found = (old for old in conditions if old.type == type_ and old.status == status)
     return next((condition.last_transition_time for condition in found), None)
 
 

@@ -177,7 +177,8 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
     # Asked when it begins: workers come and go, and a breach may be looked into for long.
     if (lasting is None or lasting.blame == "provider") and not _had_started(world, began):
         where = f"since {began:%H:%M:%S}, before a worker of the new version had started"
-        return _verdict(guard, reading, state, blame="provider", where=where)
+        left = _follows_a_rollback(world)
+        return replace(_verdict(guard, reading, state, blame="provider", where=where), left_behind=left)
     if lasting is not None and lasting.blame == "provider":
         # When the outage ends, its traces leave each guard's window at another moment.
         where = f"since {began:%H:%M:%S}, in an outage of both"
@@ -214,6 +215,15 @@ def _is_left_behind(world: World, guard: Guard) -> bool:
     if rollout is None or decided is None or began < decided:
         return False
     return rollout.phase is RolloutPhase.ROLLING_BACK or began < decided + clearing.forgotten_in(guard)
+
+
+def _follows_a_rollback(world: World) -> bool:
+    """Whether the version on trial replaces one that was rolled back: nothing else ends that condition."""
+    rollout = world.status.rollout
+    if rollout is None or rollout.start_time is None or rollout.stable_revision is None:
+        return False
+    ended = conditions.since(world.status.conditions, "RolledBack", status="False")
+    return ended is not None and ended >= rollout.start_time.replace(microsecond=0)
 
 
 def _blamed(guard: Guard, reading: Reading, found: Finding, where: str) -> Verdict:

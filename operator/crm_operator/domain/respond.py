@@ -136,7 +136,7 @@ def _answers(
         elif verdict.state is GuardState.CRITICAL:
             if world.pauses:
                 answer = Answer.PAUSE  # whoever lifts the pause knows of this one as well
-            elif verdict.acts and verdict.blame == "revision" and _is_gone(world, rollout):
+            elif verdict.left_behind or (verdict.acts and verdict.blame == "revision" and _is_gone(world, rollout)):
                 answer = Answer.ROLLBACK
             elif back.answers(verdict.name, world.now):
                 answer = Answer.STEP_BACK

@@ -104,17 +104,14 @@ def an_integration(random: Random, *, pauses: bool) -> LivingWorkers:
     return sim
 
 
-@seeds(10)
-def test_a_bad_version_is_rolled_back_once_and_its_fix_is_trusted(seed: int) -> None:
-    """It begins to fail, or to be slow, at any time; now and then the operator is started anew meanwhile."""
-    random = Random(seed)
+def a_rolled_back_version(random: Random) -> LivingWorkers:
+    """v2 began to fail, or to be slow, at any time; now and then the operator was started anew meanwhile."""
     sim = an_integration(random, pauses=True)
-    guards = {guard.name for guard in sim.spec.guards or ()}
     bad = sim.ship("v2")
     phase = random.choice([RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING])
     sim.live_until(lambda: sim.phase is phase and sim.up(bad) > 0, within=SETTLES_WITHIN)
     sim.live(random.uniform(0, HOLD - 5))
-    if "latency" in guards and random.random() < 0.3:
+    if "latency" in names(sim) and random.random() < 0.3:
         sim.slow[bad] = 8.0
     else:
         sim.fails[bad] = random.choice([0.3, 1.0])
@@ -122,9 +119,21 @@ def test_a_bad_version_is_rolled_back_once_and_its_fix_is_trusted(seed: int) -> 
         sim.live(2)
         sim.restart()
     sim.live_until(lambda: bad in sim.rolled_back, within=STOPPED_WITHIN)
+    return sim
+
+
+def names(sim: LivingWorkers) -> set[str]:
+    return {guard.name for guard in sim.spec.guards or ()}
+
+
+@seeds(10)
+def test_a_bad_version_is_rolled_back_once_and_its_fix_is_trusted(seed: int) -> None:
+    random = Random(seed)
+    sim = a_rolled_back_version(random)
+    [bad] = sim.rolled_back
     sim.live(random.uniform(0, 40))
-    if guards & {"dead", "backend"}:
-        # What cannot tell versions apart tells late: of the last jobs of v2 when v3 runs, and v3 is blamed.
+    if names(sim) & {"dead", "backend"}:
+        # What cannot tell versions apart tells late: of the last jobs of v2 when v3 works, and v3 is blamed.
         sim.live_until(lambda: not sim.up(bad), within=10)
         sim.live(BACKEND_READS)
     fixed = sim.ship("v3")
@@ -135,6 +144,16 @@ def test_a_bad_version_is_rolled_back_once_and_its_fix_is_trusted(seed: int) -> 
     assert sim.rolled_back == [bad], sim.log()
     assert not sim.made, f"paused:\n{sim.log()}"
     assert_calm(sim)
+
+
+@seeds(10)
+def test_what_a_bad_version_leaves_pauses_nothing_though_its_fix_comes_at_once(seed: int) -> None:
+    random = Random(seed)
+    sim = a_rolled_back_version(random)
+    sim.live(random.choice([0, 0, 1, 3]))
+    sim.ship("v3")
+    sim.live(HOLD)
+    assert not sim.made, f"paused:\n{sim.log()}"
 
 
 TROUBLES: dict[str, Callable[[LivingWorkers], object]] = {

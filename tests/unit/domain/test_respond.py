@@ -1,7 +1,7 @@
 """The automatic pause: when it is asked for, that it is made once, and that a person's word wins."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -257,6 +257,20 @@ def left_by(answer: Answer | None, **parts: Any) -> World:
     return a_world(**(fields | parts))
 
 
+def rolled_back(status: str, *, since: datetime) -> Condition:
+    """The condition."""
+    return Condition.model_validate(
+        {
+            "type": "RolledBack",
+            "status": status,
+            "observedGeneration": 1,
+            "lastTransitionTime": since,
+            "reason": "RolledBack" if status == "True" else "NotRolledBack",
+            "message": "",
+        }
+    )
+
+
 def test_what_a_rolled_back_version_left_behind_does_not_pause() -> None:
     plan = decide(left_by(Answer.ROLLBACK))
     assert made(plan) == []
@@ -283,21 +297,31 @@ def test_dead_letters_that_come_after_a_rollback_was_decided(
     status = a_status(a_rollout(phase), guards=seen)
     if decided is not None:
         time = NOW - decided * SECOND
-        back = Condition.model_validate(
-            {
-                "type": "RolledBack",
-                "status": "True",
-                "observedGeneration": 1,
-                "lastTransitionTime": time,
-                "reason": "RolledBack",
-                "message": "",
-            }
-        )
+        back = rolled_back("True", since=time)
         status = status.model_copy(update={"conditions": [back]})
     plan = decide(left_by(None, status=status))
     assert len(made(plan)) == pauses
     (dead, _) = plan.status.guards
     assert (dead.blame, dead.answer) == (("provider", None) if pauses else ("revision", Answer.ROLLBACK))
+
+
+@pytest.mark.parametrize(
+    ("ended", "pauses"),
+    [
+        pytest.param(2, 0, id="the version before was rolled back"),
+        pytest.param(600, 1, id="the version before was not"),
+    ],
+)
+def test_dead_letters_that_come_before_a_worker_of_the_fix_does(ended: float, pauses: int) -> None:
+    """`ended`: so many seconds ago the condition RolledBack became False; the rollout began 2 s ago."""
+    rollout = a_rollout(RolloutPhase.CANARY, start_time=NOW - 1.5 * SECOND)
+    status = a_status(rollout).model_copy(update={"conditions": [rolled_back("False", since=NOW - ended * SECOND)]})
+    canary = a_workload(1, role="canary", revision=NEW, pods=())
+    plan = decide(left_by(None, status=status, canary=canary))
+    assert len(made(plan)) == pauses
+    assert plan.status.rollout is not None
+    assert plan.status.rollout.phase is RolloutPhase.CANARY
+    assert plan.status.guards[0].answer is (None if pauses else Answer.ROLLBACK)
 
 
 def test_a_rollback_in_the_bake_pauses_nothing_while_only_the_bad_version_is_there() -> None:
