@@ -206,11 +206,12 @@ def test_a_good_version_outlives_what_is_not_its_own(seed: int) -> None:
 def someone_looks(sim: LivingWorkers) -> None:
     """Dead letters are dealt with, and a pause that an outage led to is lifted.
 
-    Not within seconds: a backend that tells of the outage when the canary is up again would blame it.
+    Not within the guards' windows: no guard remembers in a pause whom it blamed, and what the canary then still shows
+    of the outage, or a backend tells of it, is taken for the canary's.
     """
     sim.purge()
     if any(sim.made.values()):
-        sim.live(BACKEND_READS)
+        sim.live(WINDOW)
     sim.lift()
 
 
