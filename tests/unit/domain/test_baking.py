@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from crm_operator.api.v1alpha1 import RolloutPhase
+from crm_operator.domain.plan import SetReplicas
 from crm_operator.domain.world import Evidence, Unknown, World
 from tests.unit.domain.builders import (
     NEW,
     NOW,
     a_queue,
+    a_refusal,
     a_rollout,
     a_status,
     a_workload,
@@ -99,6 +101,18 @@ def test_a_bake_does_not_count_while_nobody_knows_whether_there_is_work() -> Non
     assert move.rollout.reason == (
         "no worker of the new version runs, and the queue cannot be read: "
         "spec.queue.url: redis:6379 refused the connection"
+    )
+
+
+def test_a_bake_does_not_count_while_workers_are_wanted_and_their_size_is_refused() -> None:
+    """A bad version became stable: promoted without work, and when there was some a policy let no worker be made."""
+    refused = a_refusal(SetReplicas(role="stable", replicas=2, was=0, why=""))
+    move = moved(
+        baking(stable=a_workload(0, revision=NEW), evidence={"sync-errors": evidence(good=None)}, refused=refused)
+    )
+    assert (move.rollout.phase, move.rollout.step_start_time) == (RolloutPhase.BAKING, None)
+    assert move.rollout.reason == (
+        "no worker of the new version runs, and its size is refused: the API server refused a write: denied by policy"
     )
 
 

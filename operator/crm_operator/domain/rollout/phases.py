@@ -9,7 +9,7 @@ from crm_operator.domain.rollout import blocked, edges, queued, seen
 from crm_operator.domain.rollout.edges import Move
 from crm_operator.domain.rollout.objections import MAY_ADVANCE, rolling, says, unseen
 from crm_operator.domain.verdict import Verdict
-from crm_operator.domain.world import Unknown, World
+from crm_operator.domain.world import World
 
 
 def canary(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Move:
@@ -44,10 +44,9 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
         return _awaiting(world, was.model_copy(update={"step_start_time": None}))
     # From here on no worker is waited for, so that a deadline begins anew with the next that is.
     was = was.model_copy(update={"waiting_since": None, "failing_since": None})
-    if world.stable is not None and world.stable.replicas == 0 and isinstance(world.queue.latest, Unknown):
-        # Held at 0, not for want of work: nobody knows whether there is some that it should have shown itself on.
-        why = f"no worker of the new version runs, and the queue cannot be read: {world.queue.latest.why}"
-        return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": why}))
+    if (held := seen.held_at_zero(world)) is not None:
+        why = f"no worker of the new version runs, and {held}"
+        return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": why[:1000]}))
     objecting = [v for v in verdicts if v.objects]
     worried = next((v for v in objecting if v.state is not GuardState.UNKNOWN and not v.by_chance), None)
     if worried is not None:

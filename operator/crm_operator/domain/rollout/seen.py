@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import RolloutStatus, SyncState
+from crm_operator.domain.plan import SetReplicas
 from crm_operator.domain.rollout.objections import pods_of, rolling
-from crm_operator.domain.world import Pod, Workload, World
+from crm_operator.domain.world import Pod, RefusedWrite, Unknown, Workload, World
 
 #: Restarts of a new worker that end the rollout: a version that cannot start needs no metric and no deadline.
 START_FAILURES = 3
@@ -63,6 +64,19 @@ def serves(world: World, revision: str | None) -> bool:
 def is_down(world: World, revision: str | None) -> bool:
     """Whether no worker of this version is Ready in Deployment NAME, although some should be."""
     return world.stable is not None and world.stable.replicas > 0 and not serves(world, revision)
+
+
+def held_at_zero(world: World) -> str | None:
+    """Why Deployment NAME has no worker, when it is not for want of work that the version could show itself on."""
+    if world.stable is None or world.stable.replicas > 0:
+        return None
+    if isinstance(world.queue.latest, Unknown):
+        return f"the queue cannot be read: {world.queue.latest.why}"
+    match world.refused:
+        case RefusedWrite(action=SetReplicas(role="stable"), why=why):
+            return f"its size is refused: {why}"
+        case _:
+            return None
 
 
 def start_failure(world: World, now: RolloutStatus) -> str | None:
