@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from crm_operator.api.v1alpha1 import CrmIntegrationStatus, GuardState, GuardStatus, RolloutPhase
+from crm_operator.api.v1alpha1 import (
+    AutomaticPauseState,
+    AutomaticPauseStatus,
+    CrmIntegrationStatus,
+    GuardState,
+    GuardStatus,
+    RolloutPhase,
+)
 from crm_operator.controller.cache import Cache
 from crm_operator.controller.neighbours import neighbours
 from crm_operator.domain.key import Key
@@ -47,6 +54,32 @@ def test_it_is_as_old_as_the_source_of_that_guard_is_read() -> None:
     metrics = {"pods": {"interval": "2s"}, "backend": {"url": "http://api:8000", "interval": "30s"}}
     (found,) = seen(integration("eu", a_status(guards=[ERRORS]), metrics=metrics))
     assert found.reads_every == timedelta(seconds=2)
+
+
+def test_one_that_was_paused_for_the_provider_says_so_by_each_guard_that_blames_no_release() -> None:
+    metric, earlier = {"from": "queue", "name": "dead"}, NOW - timedelta(minutes=5)
+    lasting = GuardStatus(name="lasting", state=GuardState.CRITICAL, since=earlier)
+    guards = [
+        GuardStatus(name="unread", state=GuardState.INACTIVE, since=earlier),
+        GuardStatus(name="read-before", state=GuardState.OK, since=earlier),
+        lasting,
+        lasting.model_copy(update={"name": "left-behind", "blame": "revision"}),
+    ]
+    asked = [{"name": was.name, "metric": metric, "reduce": "Last", "critical": {"above": 1}} for was in guards]
+
+    def told(state: AutomaticPauseState) -> list[tuple[GuardState, datetime]]:
+        pause = AutomaticPauseStatus(name="eu-auto", state=state, guard="lasting", request_time=NOW, reason="dead")
+        found = seen(integration("eu", a_status(guards=guards, automatic_pause=pause), guards=asked))
+        return [(neighbour.state, neighbour.since) for neighbour in found]
+
+    assert told(AutomaticPauseState.HOLDING) == [
+        (GuardState.CRITICAL, NOW),
+        (GuardState.CRITICAL, NOW),
+        (GuardState.CRITICAL, earlier),
+    ]
+    # Workers run, and tell.
+    for state in (AutomaticPauseState.REQUESTED, AutomaticPauseState.LIFTED):
+        assert told(state) == [(GuardState.OK, earlier), (GuardState.CRITICAL, earlier)]
 
 
 def test_nobody_else_tells() -> None:

@@ -11,7 +11,13 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from crm_operator.api.v1alpha1 import CrmIntegrationSpec, CrmIntegrationStatus, GuardState, MetricOrigin
+from crm_operator.api.v1alpha1 import (
+    AutomaticPauseState,
+    CrmIntegrationSpec,
+    CrmIntegrationStatus,
+    GuardState,
+    MetricOrigin,
+)
 from crm_operator.controller.cache import Cache, key_of
 from crm_operator.controller.kube import Object
 from crm_operator.controller.resources import CRMINTEGRATIONS
@@ -38,20 +44,24 @@ def _guards(item: Object) -> Iterator[Neighbour]:
         return  # what cannot be read proves nothing
     if is_on_trial(status):
         return
-    said = {
-        guard.name: guard
-        for guard in status.guards
-        if guard.state is not GuardState.INACTIVE and guard.blame != "revision"
-    }
+    pause = status.automatic_pause
+    paused_at = pause.request_time if pause is not None and pause.state is AutomaticPauseState.HOLDING else None
+    said = {was.name: was for was in status.guards if was.blame != "revision"}
     for guard, _ in guards_of(spec.guards):
-        if guard.name in said:
+        was = said.get(guard.name)
+        if was is None:
+            continue
+        state, since = was.state, was.since
+        if paused_at is not None and state is not GuardState.CRITICAL:
+            state, since = GuardState.CRITICAL, paused_at
+        if state is not GuardState.INACTIVE:
             yield Neighbour(
                 name=item["metadata"]["name"],
                 metric=guard.metric.shown,
-                state=said[guard.name].state,
-                since=said[guard.name].since,
+                state=state,
+                since=since,
                 reads_every=_interval(spec, guard.metric.from_),
-                is_kept=said[guard.name].clear_time is not None,
+                is_kept=was.clear_time is not None and state is was.state,
             )
 
 

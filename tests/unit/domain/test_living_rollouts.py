@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
-from crm_operator.api.v1alpha1 import GuardState, MetricOrigin, RolloutPhase
+from crm_operator.api.v1alpha1 import RolloutPhase
+from crm_operator.controller.cache import Cache
+from crm_operator.controller.neighbours import neighbours
+from crm_operator.controller.resources import CRMINTEGRATIONS
+from crm_operator.domain.key import Key
 from crm_operator.domain.revision import revision_of
-from crm_operator.domain.world import Neighbour
 from tests.unit.domain.builders import SECOND, a_pause, a_spec
-from tests.unit.domain.living_workers import BACKEND_READS, ERRORS, FAILED_JOBS, LATENCY, SCRAPES, LivingWorkers
+from tests.unit.domain.living_workers import BACKEND_READS, ERRORS, FAILED_JOBS, LATENCY, LivingWorkers
 
 #: Seconds.
 WINDOW, HOLD, BAKE = 20, 20, 40
@@ -26,8 +29,6 @@ WINDOW, HOLD, BAKE = 20, 20, 40
 STOPPED_WITHIN = 30
 #: Seconds from a template to the end of its bake, with what holds it meanwhile.
 SETTLES_WITHIN = 400
-
-READ_EVERY = {MetricOrigin.PODS: SCRAPES, MetricOrigin.BACKEND: BACKEND_READS, MetricOrigin.QUEUE: 0.0}
 
 #: Each list is a choice.
 GUARDS: list[list[dict[str, Any]]] = [
@@ -219,8 +220,7 @@ def someone_looks(sim: LivingWorkers) -> None:
 @pytest.mark.parametrize("whose", ["the provider's", "its own"])
 def test_in_the_bake_the_other_integration_tells_whose_trouble_it_is(whose: str, seed: int) -> None:
     random = Random(seed)
-    # A pause would end the other's workers before their errors are read.
-    sim, other = (an_integration(random, pauses=False) for _ in range(2))
+    sim, other = (an_integration(random, pauses=random.random() < 0.5) for _ in range(2))
     new = sim.ship("v2")
     sim.live_until(lambda: sim.phase is RolloutPhase.BAKING, within=SETTLES_WITHIN)
     other.live((sim.now - other.now).total_seconds())
@@ -235,22 +235,15 @@ def test_in_the_bake_the_other_integration_tells_whose_trouble_it_is(whose: str,
 
 
 def beside(sim: LivingWorkers, other: LivingWorkers, seconds: int) -> None:
-    """Both live, and `sim` is told what the other's status says, see controller/neighbours."""
-    metrics = {guard.name: guard.metric for guard in other.spec.guards or ()}
+    """Both live, and `sim` is told what the other's status says."""
     ends = sim.now + seconds * SECOND
     while sim.now < ends:
         other.step()
-        sim.neighbours = tuple(
-            Neighbour(
-                name="hubspot-eu",
-                metric=metrics[said.name].shown,
-                state=said.state,
-                since=said.since,
-                reads_every=READ_EVERY[metrics[said.name].from_] * SECOND,
-            )
-            for said in other.status.guards
-            if said.name in metrics and said.state is not GuardState.INACTIVE and said.blame != "revision"
-        )
+        metadata = {"namespace": "crm", "name": "hubspot-eu", "uid": "eu", "resourceVersion": "1"}
+        said = {"metadata": metadata, "spec": other.spec.to_wire(), "status": other.status.to_wire()}
+        cache = Cache()
+        cache.upsert(CRMINTEGRATIONS.kind, said)
+        sim.neighbours = neighbours(cache, Key("crm", "hubspot"), other.spec.provider)
         sim.step()
 
 
