@@ -260,7 +260,8 @@ class AnyRollout(RuleBasedStateMachine):
         while quiet < 2 * SEEN.total_seconds() and sim.now < began + timedelta(minutes=10):
             before = sim.writes
             self.run(1)
-            quiet = quiet + 1 if sim.writes == before and sim.phase in ENDS else 0
+            keeps = any(guard.clear_time is not None for guard in sim.status.guards)  # and says so when it is over
+            quiet = quiet + 1 if sim.writes == before and sim.phase in ENDS and not keeps else 0
         if sim.stable in self.unseen:
             return  # it may not start, and then it cannot be gone back to
         assert sim.phase in ENDS, self._said("it does not settle")
