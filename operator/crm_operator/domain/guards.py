@@ -17,6 +17,7 @@ from crm_operator.api.v1alpha1 import (
     MetricOrigin,
     Reduce,
     RolloutPhase,
+    SyncState,
     Threshold,
 )
 from crm_operator.domain import baseline, both_versions, breaches, breadth, clearing, conditions, usual
@@ -162,7 +163,8 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
     if not on_trial:
         if not evidence.by_revision and _is_left_behind(world, guard):
             return _verdict(guard, reading, state, blame="revision", where="left by the version that was rolled back")
-        return _verdict(guard, reading, state, blame="provider")
+        verdict = _verdict(guard, reading, state, blame="provider")
+        return replace(verdict, of_pause=not evidence.by_revision and _is_of_pause(world, guard))
     began = critical_since(world, guard.name)
     # What is only kept is over, but for a provider's outage, which may flicker.
     goes_on = was is not None and was.state is state and (was.clear_time is None or was.blame == "provider")
@@ -183,6 +185,9 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
         # When the outage ends, its traces leave each guard's window at another moment.
         where = f"since {began:%H:%M:%S}, in an outage of both"
         return _verdict(guard, reading, state, blame="provider", where=where)
+    if (lasting is None or lasting.blame == "undecided") and _is_of_pause(world, guard):
+        where = f"since {began:%H:%M:%S}, of what the workers were paused for"
+        return replace(_verdict(guard, reading, state, blame="provider", where=where), of_pause=True)
     past = _past(world, guard, whole_window=True)
     found = blame_of.alone(guard, reading, world.neighbours, past, began=began, now=world.now)
     where = f"since {began:%H:%M:%S}, after the rollout began" + (f", {found.why}" if found.why else "")
@@ -215,6 +220,21 @@ def _is_left_behind(world: World, guard: Guard) -> bool:
     if rollout is None or decided is None or began < decided:
         return False
     return rollout.phase is RolloutPhase.ROLLING_BACK or began < decided + clearing.forgotten_in(guard)
+
+
+def _is_of_pause(world: World, guard: Guard) -> bool:
+    """Whether a value of all versions is Critical for what an automatic pause was made for.
+
+    It turns so while that holds, or within the guard's window after it: dead letters come a moment after the last jobs,
+    a backend is read more seldom than workers, and these, who said that the provider fails, say nothing since they
+    ended.
+    """
+    pause, sync = world.status.automatic_pause, world.status.sync
+    if pause is None or sync is None:
+        return False
+    if world.pauses or sync.state is not SyncState.RUNNING:
+        return True
+    return critical_since(world, guard.name) < sync.since_time + clearing.forgotten_in(guard)
 
 
 def _follows_a_rollback(world: World) -> bool:

@@ -134,7 +134,7 @@ def _answers(
         if holding and pause is not None and pause.guard == verdict.name:
             answer = Answer.PAUSE
         elif verdict.state is GuardState.CRITICAL:
-            if world.pauses:
+            if world.pauses or verdict.of_pause:
                 answer = Answer.PAUSE  # whoever lifts the pause knows of this one as well
             elif verdict.left_behind or (verdict.acts and verdict.blame == "revision" and _is_gone(world, rollout)):
                 answer = Answer.ROLLBACK

@@ -25,6 +25,7 @@ class Verdict:
     stable_clear: bool = False  # of Critical with the provider to blame: stable does clearly better by now
     by_chance: bool = False  # of Critical with nobody to blame: as good a version does this now and then
     left_behind: bool = False  # of Critical: likely for what a version did that was rolled back
+    of_pause: bool = False  # of Critical: likely for what an automatic pause was made for
     usual: bool = False  # of Warning: the stable version has as much
     clear_since: datetime | None = None  # the state is kept, see clearing.py, and the value has not been so since
     message: str  # why, with numbers
