@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from crm_operator.api.v1alpha1 import RolloutPhase
-from crm_operator.domain.plan import SetReplicas
+from crm_operator.domain.decide import decide
+from crm_operator.domain.plan import ApplyTemplate, SetReplicas
 from crm_operator.domain.world import Evidence, Unknown, World
 from tests.unit.domain.builders import (
+    GOOD,
     NEW,
     NOW,
     a_queue,
@@ -114,6 +116,17 @@ def test_a_bake_does_not_count_while_workers_are_wanted_and_their_size_is_refuse
     assert move.rollout.reason == (
         "no worker of the new version runs, and its size is refused: the API server refused a write: denied by policy"
     )
+
+
+def test_a_bake_does_not_count_while_another_version_is_deployed_without_a_worker() -> None:
+    """A bad version became stable: its rollback could not be recorded, and a restart without work forgot it."""
+    gone = baking(stable=a_workload(0), evidence={"sync-errors": evidence(good=None)})
+    move = moved(gone)
+    assert (move.rollout.phase, move.rollout.step_start_time) == (RolloutPhase.BAKING, None)
+    assert move.rollout.reason == (
+        f"no worker of the new version runs, and Deployment hubspot has the template of {GOOD}"
+    )
+    assert [action.revision for action in decide(gone).actions if isinstance(action, ApplyTemplate)] == [NEW]
 
 
 def test_workers_that_were_waited_for_before_an_outage_at_0_have_their_whole_time_after_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 from crm_operator.api.v1alpha1 import CrmIntegrationSpec, GoodRevision, GuardState, Phase, RolloutPhase, Verb
 from crm_operator.domain.decide import decide
 from crm_operator.domain.guards import evaluate
-from crm_operator.domain.plan import ApplyTemplate, Plan
+from crm_operator.domain.plan import ApplyTemplate, Plan, SetReplicas
 from crm_operator.domain.rollout import advance
 from crm_operator.domain.world import Evidence, Neighbour, QueueView, TemplateRefused, Unknown, World
 from tests.unit.domain.builders import (
@@ -19,6 +19,7 @@ from tests.unit.domain.builders import (
     SECOND,
     a_guard,
     a_pause,
+    a_refusal,
     a_rollout,
     a_spec,
     a_status,
@@ -59,6 +60,12 @@ def down(waited: timedelta) -> World:
     return arriving(status=a_status(rollout), stable=a_workload(10, ready=0, revision=NEW))
 
 
+def sizeless(**parts: Any) -> World:
+    """No worker of the version that bakes can be made."""
+    denied = a_refusal(SetReplicas(role="stable", replicas=2, was=0, why=""))
+    return arriving(stable=a_workload(0, revision=NEW), refused=denied, **parts)
+
+
 @pytest.mark.parametrize(
     ("world", "phase"),
     [
@@ -73,6 +80,8 @@ def down(waited: timedelta) -> World:
         pytest.param(arriving(since=None), RolloutPhase.BAKING, id="the bake has not begun yet"),
         pytest.param(down(59 * SECOND), RolloutPhase.BAKING, id="its workers start, after a pause or for new work"),
         pytest.param(down(MINUTE), RolloutPhase.CANARY, id="none of its workers comes up"),
+        pytest.param(sizeless(), RolloutPhase.CANARY, id="none can be made: its bake would not end"),
+        pytest.param(sizeless(pauses=(a_pause(),)), RolloutPhase.BAKING, id="... but none is to be made in a pause"),
         pytest.param(arriving(since=5 * MINUTE, evidence=UNREAD), RolloutPhase.CANARY, id="not read to the end"),
         pytest.param(arriving(good=(FIX,)), RolloutPhase.PROMOTING, id="back to one that served well"),
         pytest.param(arriving(spec=WITHOUT_STEPS), RolloutPhase.PROMOTING, id="without steps nothing older comes back"),

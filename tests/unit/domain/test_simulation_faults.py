@@ -263,6 +263,31 @@ def test_a_rollback_that_is_not_recorded_is_forgotten_by_a_restart_and_decided_a
 
 
 @pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.BAKING], ids=["in the canary", "in the bake"])
+def test_a_fix_that_is_shipped_in_a_rollback_that_is_not_recorded_does_not_bring_the_bad_version_back(
+    phase: RolloutPhase,
+) -> None:
+    """Nor does it hide that this one was rolled back."""
+    sim = running()
+    bad = sim.ship("v2")
+    until(sim, phase)
+    sim.run(1)
+    sim.failing.add(bad)
+    sim.unrecorded = True
+    sim.run(2)
+    fix = sim.ship("v3")
+    sim.blind = True
+    sim.run(20)
+    sim.blind = False
+    sim.run(1)
+    sim.unrecorded = False
+    for _ in range(60):
+        sim.run(1)
+        assert sim.working(bad) == 0, sim.log()
+    assert (sim.stable, sim.working(fix)) == (fix, 10), sim.log()
+    assert sum("RolledBack:" in line for line in sim.lines) == 1, sim.log()
+
+
+@pytest.mark.parametrize("phase", [RolloutPhase.CANARY, RolloutPhase.BAKING], ids=["in the canary", "in the bake"])
 def test_a_crash_between_any_two_writes_of_a_rollback_heals(phase: RolloutPhase) -> None:
     """One log for all crashes: what happened before each is the same, so it is left out."""
     told, writes = [], 0

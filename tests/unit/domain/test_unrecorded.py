@@ -20,6 +20,7 @@ from tests.unit.domain.builders import (
     evidence,
 )
 
+FIX = "c" * 16
 ON_TRIAL = [RolloutPhase.CANARY, RolloutPhase.PROMOTING, RolloutPhase.BAKING]
 
 
@@ -70,6 +71,27 @@ def test_a_refused_status_says_nothing_of_another_rollout(refused: Action) -> No
     assert plan.status.rollout is not None
     assert plan.status.rollout.phase is RolloutPhase.BAKING
     assert templates(plan) == [NEW]
+
+
+@pytest.mark.parametrize("phase", ON_TRIAL)
+@pytest.mark.parametrize("target", [pytest.param(FIX, id="a third"), pytest.param(GOOD, id="the stable one")])
+def test_another_template_waits_until_it_is_stored(phase: RolloutPhase, target: str) -> None:
+    """It would begin at once, for the Warning also in a bake; its status be refused in its turn, this one forgotten.
+
+    When the guard was quiet the bad version came back.
+    """
+    warning = {"sync-errors": evidence(new=1, good=None)}
+    plan = then(phase, unstored(), target=target, evidence=warning, known_revisions=frozenset({GOOD, NEW, FIX}))
+    rollout = plan.status.rollout
+    assert rollout is not None
+    assert (rollout.phase, rollout.failed_revision) == (RolloutPhase.ROLLING_BACK, NEW)
+
+
+def test_an_annotation_that_cannot_be_used_does_not_end_it() -> None:
+    plan = then(RolloutPhase.BAKING, unstored(), verbs={Verb.ABORT: " "})
+    assert plan.status.rollout is not None
+    assert plan.status.rollout.phase is RolloutPhase.ROLLING_BACK
+    assert [(verb.name, verb.result) for verb in plan.status.verbs] == [(Verb.ABORT, VerbResult.REFUSED)]
 
 
 def test_one_that_was_asked_for_is_answered_when_it_can_be_stored() -> None:

@@ -51,11 +51,15 @@ def unmoved(world: World) -> RolloutStatus:
 
 
 def _next(world: World, was: RolloutStatus, verdicts: Sequence[Verdict], asked: Sequence[Asked]) -> Move:
+    # Before another template as well: a status that names that one would be refused in its turn, and take the place of
+    # this one in memory. It begins in the rollback, once that is stored.
+    if (move := _begun(world, was)) is not None:
+        return _with_answers(world, move, asked, _while_damaged(world, was, asked, (Verb.ABORT, Verb.RETRY)))
     if (move := _on_target(world, was, verdicts)) is not None:
         return _with_answers(world, move, asked, _while_replaced(world, was, move, asked))
     # Nothing that anybody asks for comes before damage, but another template.
-    if (move := _begun(world, was, asked) or _damaged(world, was, verdicts)) is not None:
-        return _with_answers(world, move, asked, _while_damaged(world, was, asked))
+    if (move := _damaged(world, was, verdicts)) is not None:
+        return _with_answers(world, move, asked, _while_damaged(world, was, asked, (Verb.RETRY,)))
     if (move := _on_steps(world, was)) is not None:
         return _with_answers(world, move, asked, _while_replaced(world, was, move, asked))
     answers: list[tuple[Asked, Answer]] = []
@@ -87,9 +91,14 @@ def _while_replaced(world: World, was: RolloutStatus, move: Move, asked: Sequenc
     return [(ask, answer) for ask, answer in answers if answer is not None]
 
 
-def _while_damaged(world: World, was: RolloutStatus, asked: Sequence[Asked]) -> list[tuple[Asked, Answer]]:
-    """A retry that was asked for before this rollback is not for it: the version would fail a second time."""
-    answers = ((ask, verbs.answer(world, was, ask)) for ask in asked if ask.verb is Verb.RETRY)
+def _while_damaged(
+    world: World, was: RolloutStatus, asked: Sequence[Asked], answered: Sequence[Verb]
+) -> list[tuple[Asked, Answer]]:
+    """A retry that was asked for before this rollback is not for it: the version would fail a second time.
+
+    An abort is answered by one that is under way, which may have followed on it.
+    """
+    answers = ((ask, verbs.answer(world, was, ask)) for ask in asked if ask.verb in answered)
     return [(ask, answer) for ask, answer in answers if answer is not None]
 
 
@@ -100,9 +109,9 @@ def _first_state(world: World) -> RolloutStatus:
     return RolloutStatus(phase=RolloutPhase.STABLE)
 
 
-def _begun(world: World, was: RolloutStatus, asked: Sequence[Asked]) -> Move | None:
-    """A rollback that could not be recorded goes on; one that was asked for follows from the annotation again."""
-    if was.phase not in _ON_TRIAL or any(ask.verb is Verb.ABORT for ask in asked):
+def _begun(world: World, was: RolloutStatus) -> Move | None:
+    """A rollback that could not be recorded goes on."""
+    if was.phase not in _ON_TRIAL:
         return None
     begun = unrecorded.begun(world, was)
     if begun is None:

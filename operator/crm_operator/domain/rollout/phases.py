@@ -44,7 +44,7 @@ def baking(world: World, was: RolloutStatus, verdicts: Sequence[Verdict]) -> Mov
         return _awaiting(world, was.model_copy(update={"step_start_time": None}))
     # From here on no worker is waited for, so that a deadline begins anew with the next that is.
     was = was.model_copy(update={"waiting_since": None, "failing_since": None})
-    if (held := seen.held_at_zero(world)) is not None:
+    if (held := seen.held_at_zero(world, was.candidate_revision)) is not None:
         why = f"no worker of the new version runs, and {held}"
         return Move(rollout=was.model_copy(update={"step_start_time": None, "reason": why[:1000]}))
     objecting = [v for v in verdicts if v.objects]

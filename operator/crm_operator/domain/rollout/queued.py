@@ -35,6 +35,9 @@ def begins_now(world: World, rollout: RolloutStatus, verdicts: Sequence[Verdict]
         return "it served well"
     if (late := given_up(world, rollout)) is not None and world.now >= late:
         return f"no worker of {rollout.candidate_revision} was Ready for {render(seen.START_PATIENCE)}"
+    kept = None if seen.paused(world) else seen.kept_at_zero(world, rollout.candidate_revision)
+    if kept is not None:
+        return f"no worker of {rollout.candidate_revision} runs, and {kept}"
     objecting = [verdict for verdict in verdicts if verdict.objects]
     if (against := next((verdict for verdict in objecting if not _is_open(verdict)), None)) is not None:
         return says_of(against)

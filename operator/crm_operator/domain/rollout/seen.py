@@ -66,12 +66,22 @@ def is_down(world: World, revision: str | None) -> bool:
     return world.stable is not None and world.stable.replicas > 0 and not serves(world, revision)
 
 
-def held_at_zero(world: World) -> str | None:
+def held_at_zero(world: World, revision: str | None) -> str | None:
     """Why Deployment NAME has no worker, when it is not for want of work that the version could show itself on."""
     if world.stable is None or world.stable.replicas > 0:
         return None
     if isinstance(world.queue.latest, Unknown):
         return f"the queue cannot be read: {world.queue.latest.why}"
+    return kept_at_zero(world, revision)
+
+
+def kept_at_zero(world: World, revision: str | None) -> str | None:
+    """What keeps the version from having a worker in Deployment NAME, which has none. None: nothing, or it has some."""
+    if world.stable is None or world.stable.replicas > 0:
+        return None
+    if world.stable.revision != revision:
+        # A restart has forgotten a rollback that could not be recorded.
+        return f"Deployment {world.name} has the template of {world.stable.revision}"
     match world.refused:
         case RefusedWrite(action=SetReplicas(role="stable"), why=why):
             return f"its size is refused: {why}"
