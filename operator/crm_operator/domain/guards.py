@@ -179,7 +179,7 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
     # Asked when it begins: workers come and go, and a breach may be looked into for long.
     if (lasting is None or lasting.blame == "provider") and not _had_started(world, began):
         where = f"since {began:%H:%M:%S}, before a worker of the new version had started"
-        left = _follows_a_rollback(world)
+        left = _follows_a_rollback(world, guard)
         return replace(_verdict(guard, reading, state, blame="provider", where=where), left_behind=left)
     if lasting is not None and lasting.blame == "provider":
         # When the outage ends, its traces leave each guard's window at another moment.
@@ -237,13 +237,18 @@ def _is_of_pause(world: World, guard: Guard) -> bool:
     return critical_since(world, guard.name) < sync.since_time + clearing.forgotten_in(guard)
 
 
-def _follows_a_rollback(world: World) -> bool:
-    """Whether the version on trial replaces one that was rolled back: nothing else ends that condition."""
+def _follows_a_rollback(world: World, guard: Guard) -> bool:
+    """Whether the version on trial replaces one that was rolled back: nothing else ends that condition.
+
+    And so lately that what that one did may show: hours later its workers may be gone for want of work, or start anew.
+    """
     rollout = world.status.rollout
     if rollout is None or rollout.start_time is None or rollout.stable_revision is None:
         return False
     ended = conditions.since(world.status.conditions, "RolledBack", status="False")
-    return ended is not None and ended >= rollout.start_time.replace(microsecond=0)
+    if ended is None or ended < rollout.start_time.replace(microsecond=0):
+        return False
+    return critical_since(world, guard.name) < ended + clearing.forgotten_in(guard)
 
 
 def _blamed(guard: Guard, reading: Reading, found: Finding, where: str) -> Verdict:

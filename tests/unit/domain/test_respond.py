@@ -324,6 +324,15 @@ def test_dead_letters_that_come_before_a_worker_of_the_fix_does(ended: float, pa
     assert plan.status.guards[0].answer is (None if pauses else Answer.ROLLBACK)
 
 
+def test_a_fix_without_a_worker_hours_after_the_rollback_hides_no_outage() -> None:
+    """Its only worker starts anew, say."""
+    began = NOW - timedelta(hours=5)
+    status = a_status(a_rollout(RolloutPhase.CANARY, start_time=began))
+    status = status.model_copy(update={"conditions": [rolled_back("False", since=began)]})
+    canary = a_workload(1, role="canary", revision=NEW, pods=())
+    assert len(made(decide(left_by(None, status=status, canary=canary)))) == 1
+
+
 def test_a_rollback_in_the_bake_pauses_nothing_while_only_the_bad_version_is_there() -> None:
     bad = read(20, samples=10)
     world = a_world(
