@@ -10,7 +10,7 @@ from string import Template
 from bench.recorder import Recorder
 from bench.rollback.cells import SLOW_START, STRATEGIES, Cell, Phase, Start
 from bench.rollback.controllers import GOOD
-from bench.rollback.story import VERSION, Story, able, of_version
+from bench.rollback.story import VERSION, Story, is_full, of_version
 from bench.rollback.workload import JOB_SECONDS, Addresses
 from dev.cluster import Cluster
 
@@ -61,14 +61,13 @@ class External:
         pods = seen.all("Pod")
         if self._cell.phase is Phase.CANARY:
             return bool(of_version(pods, version))
-        return len(pods) == self._cell.workers == able(pods, version)
+        return is_full(pods, version, self._cell.workers)
 
     def figures(self, story: Story, failed: float) -> dict[str, float | None]:
         assert self._cell is not None
-        zero, told = story.wanted_zero(failed), story.told(failed)
-        if self._cell.phase is Phase.CANARY or zero is None or told is None:
-            return {"zero": zero}
-        return {"zero": max(zero, told)}
+        if self._cell.phase is Phase.CANARY:
+            return {"zero": story.wanted_zero(failed)}
+        return {"zero": story.stopped(failed)}
 
     async def _kubectl(self, *arguments: str, stdin: str | None = None) -> None:
         await asyncio.to_thread(self._cluster.run_kubectl, *arguments, "--namespace", self._ns, stdin=stdin)

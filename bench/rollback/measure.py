@@ -24,7 +24,7 @@ from bench.rollback.external import External, Manifests
 from bench.rollback.oracle import Oracle
 from bench.rollback.ours import Ours
 from bench.rollback.provider import hubspot
-from bench.rollback.story import Story, able, of_version
+from bench.rollback.story import Story, able, is_full, of_version
 from bench.rollback.workload import IMAGE, JOB_SECONDS, Addresses
 from bench.stage import Run, cluster_for, kubernetes_version, logs_folder, namespace, operator, redis_on
 from crm_operator.api.names import LABEL_REVISION
@@ -245,8 +245,7 @@ class _Scene:
         return self._controller.is_tried(self._seen, version) and bool(self._pods(version))
 
     def _is_full(self, version: str) -> bool:
-        pods = self._seen.all("Pod")
-        return len(pods) == self._cell.workers == able(pods, version)
+        return is_full(self._seen.all("Pod"), version, self._cell.workers)
 
     async def _until(self, look: Callable[[], bool], within: float, what: str) -> None:
         await self._seen.until(look, within=within, what=f"{self._cell}: {what}")

@@ -11,7 +11,7 @@ import httpx
 from bench.recorder import Json, Recorder
 from bench.rollback.cells import STRATEGIES, Cell, Surge
 from bench.rollback.controllers import GOOD
-from bench.rollback.story import VERSION, Story, able
+from bench.rollback.story import VERSION, Story, is_full
 from bench.rollback.workload import Addresses, demo_integration
 from crm_operator.api.names import ENV_REVISION
 from demo.app.hubspot_client import HubSpotAdmin
@@ -37,7 +37,7 @@ class Oracle:
     async def create(self, cell: Cell) -> None:
         self._cell = cell
         spec = {"replicas": cell.workers, "selector": {"matchLabels": {"app": NAME}}, **self._at(GOOD, cell.surge)}
-        _refused(await self._kube.post(self._path, json={"metadata": {"name": NAME}, "spec": spec}))
+        _accepted(await self._kube.post(self._path, json={"metadata": {"name": NAME}, "spec": spec}))
 
     async def ship(self, version: str) -> None:
         assert self._cell is not None, "create a cell first"
@@ -49,19 +49,17 @@ class Oracle:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._looking
-        _refused(await self._kube.delete(f"{self._path}/{NAME}"))
+        _accepted(await self._kube.delete(f"{self._path}/{NAME}"))
 
     def is_settled(self, seen: Recorder) -> bool:
         return self._looking is None or self._looking.done()
 
     def is_tried(self, seen: Recorder, version: str) -> bool:
         assert self._cell is not None
-        pods = seen.all("Pod")
-        return len(pods) == self._cell.workers == able(pods, version)
+        return is_full(seen.all("Pod"), version, self._cell.workers)
 
     def figures(self, story: Story, failed: float) -> dict[str, float | None]:
-        zero, told = story.wanted_zero(failed), story.told(failed)
-        return {"zero": None if zero is None or told is None else max(zero, told)}
+        return {"zero": story.stopped(failed)}
 
     async def _roll_back(self, version: str) -> None:
         while not await asyncio.to_thread(self._has_failed, version):  # noqa: ASYNC110  # nobody tells
@@ -84,9 +82,10 @@ class Oracle:
 
     async def _patch(self, spec: Json) -> None:
         kind = {"Content-Type": "application/merge-patch+json"}
-        _refused(await self._kube.patch(f"{self._path}/{NAME}", json={"spec": spec}, headers=kind))
+        _accepted(await self._kube.patch(f"{self._path}/{NAME}", json={"spec": spec}, headers=kind))
 
 
-def _refused(answer: httpx.Response) -> None:
+def _accepted(answer: httpx.Response) -> None:
+    """Raises RuntimeError otherwise."""
     if answer.is_error:
         raise RuntimeError(f"the Deployment was refused: {answer.text}")

@@ -7,7 +7,7 @@ import httpx
 from bench.recorder import Change, Json, Recorder
 from bench.rollback.cells import Cell, Phase
 from bench.rollback.controllers import GOOD
-from bench.rollback.story import Story, able, version_of
+from bench.rollback.story import Story, is_full, version_of
 from bench.rollback.workload import Addresses, demo_integration
 from tests.cluster.kube import collection, server_side_apply
 
@@ -46,8 +46,7 @@ class Ours:
         assert self._cell is not None
         if self._cell.phase is Phase.CANARY:
             return self._phase(seen) == "Canary"
-        pods = seen.all("Pod")
-        is_over = len(pods) == self._cell.workers == able(pods, version)
+        is_over = is_full(seen.all("Pod"), version, self._cell.workers)
         return self._phase(seen) == "Baking" and (is_over or self._cell.phase is Phase.HANDOVER)
 
     def figures(self, story: Story, failed: float) -> dict[str, float | None]:

@@ -45,6 +45,11 @@ class Story:
                 return change.at
         return None
 
+    def stopped(self, after: float) -> float | None:
+        """When no ReplicaSet of the bad version wanted a pod, and each that there was had been told to stop."""
+        zero, told = self.wanted_zero(after), self.told(after)
+        return None if zero is None or told is None else max(zero, told)
+
     def first(self, after: float, holds: Callable[[Change], bool]) -> float | None:
         """When it first held of a change."""
         return next((change.at for change in self.changes if change.at >= after and holds(change)), None)
@@ -73,6 +78,11 @@ def of_version(pods: Iterable[Json], version: str) -> list[Json]:
 def able(pods: Iterable[Json], version: str) -> int:
     """How many pods of that version are Ready and stay."""
     return sum(is_ready(pod) and not is_told(pod) for pod in of_version(pods, version))
+
+
+def is_full(pods: Sequence[Json], version: str, workers: int) -> bool:
+    """Whether there are so many pods, all of them Ready workers of that version."""
+    return len(pods) == workers == able(pods, version)
 
 
 def version_of(obj: Json) -> str | None:
