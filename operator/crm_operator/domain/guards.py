@@ -17,13 +17,13 @@ from crm_operator.api.v1alpha1 import (
     MetricOrigin,
     Reduce,
     RolloutPhase,
-    SyncState,
     Threshold,
 )
-from crm_operator.domain import baseline, both_versions, breaches, breadth, clearing, conditions, usual
+from crm_operator.domain import baseline, both_versions, breaches, breadth, clearing, traces, usual
 from crm_operator.domain import blame as blame_of
 from crm_operator.domain.blame import Blame, Finding, Past
 from crm_operator.domain.default_guards import NO_PODS, guards_of, lacks_metric, readings_of
+from crm_operator.domain.lasting import lasting_breach, lasting_outage
 from crm_operator.domain.likeness import Likeness, compare
 from crm_operator.domain.min_jobs import TOO_FEW_JOBS
 from crm_operator.domain.verdict import Verdict, critical_since, number, said_before
@@ -161,14 +161,12 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
         verdict = clearing.kept(_verdict(guard, reading, state), was, world.now, revision=revision)
         return _maybe_usual(world, verdict, reading, None, past)
     if not on_trial:
-        if not evidence.by_revision and _is_left_behind(world, guard):
+        if not evidence.by_revision and traces.is_left_behind(world, guard):
             return _verdict(guard, reading, state, blame="revision", where="left by the version that was rolled back")
         verdict = _verdict(guard, reading, state, blame="provider")
-        return replace(verdict, of_pause=not evidence.by_revision and _is_of_pause(world, guard))
+        return replace(verdict, of_pause=not evidence.by_revision and traces.is_of_pause(world, guard))
     began = critical_since(world, guard.name)
-    # What is only kept is over, but for a provider's outage, which may flicker.
-    goes_on = was is not None and was.state is state and (was.clear_time is None or was.blame == "provider")
-    lasting = was if goes_on else None
+    breach, outage = lasting_breach(was), lasting_outage(was)
     started = world.status.rollout.start_time if world.status.rollout else None
     # At the same time as well: the pass that saw it began the rollout, which had no worker yet.
     if started is None or began <= started:
@@ -177,15 +175,15 @@ def _judge_overall(world: World, guard: Guard, evidence: Evidence, *, revision: 
             where += "; left by the version that was rolled back"
         return _verdict(guard, reading, state, blame="provider", where=where)
     # Asked when it begins: workers come and go, and a breach may be looked into for long.
-    if (lasting is None or lasting.blame == "provider") and not _had_started(world, began):
+    if (breach is None or outage is not None) and not _had_started(world, began):
         where = f"since {began:%H:%M:%S}, before a worker of the new version had started"
-        left = _follows_a_rollback(world, guard)
+        left = traces.follows_a_rollback(world, guard)
         return replace(_verdict(guard, reading, state, blame="provider", where=where), left_behind=left)
-    if lasting is not None and lasting.blame == "provider":
+    if outage is not None:
         # When the outage ends, its traces leave each guard's window at another moment.
         where = f"since {began:%H:%M:%S}, in an outage of both"
         return _verdict(guard, reading, state, blame="provider", where=where)
-    if (lasting is None or lasting.blame == "undecided") and _is_of_pause(world, guard):
+    if (breach is None or breach.blame == "undecided") and traces.is_of_pause(world, guard):
         where = f"since {began:%H:%M:%S}, of what the workers were paused for"
         return replace(_verdict(guard, reading, state, blame="provider", where=where), of_pause=True)
     past = _past(world, guard, whole_window=True)
@@ -203,52 +201,6 @@ def _value_of(evidence: Evidence, revision: str | None) -> Reading | Unknown:
     if revision is None:
         return evidence.overall
     return evidence.by_revision.get(revision) or Unknown("no worker of this version runs", NO_PODS)
-
-
-def _is_left_behind(world: World, guard: Guard) -> bool:
-    """Whether a value of all versions is Critical for what the one did that was rolled back.
-
-    It was so when that was decided, or turned so since: while the last workers of that version end, or within the
-    guard's window. A job that fails is a dead letter a moment after its error was counted, and other sources are read
-    more seldom than the workers.
-    """
-    rollout, was = world.status.rollout, said_before(world, guard.name)
-    if was is not None and was.answer is Answer.ROLLBACK:
-        return True
-    decided = conditions.since(world.status.conditions, "RolledBack")
-    began = critical_since(world, guard.name)
-    if rollout is None or decided is None or began < decided:
-        return False
-    return rollout.phase is RolloutPhase.ROLLING_BACK or began < decided + clearing.forgotten_in(guard)
-
-
-def _is_of_pause(world: World, guard: Guard) -> bool:
-    """Whether a value of all versions is Critical for what an automatic pause was made for.
-
-    It turns so while that holds, or within the guard's window after it: dead letters come a moment after the last jobs,
-    a backend is read more seldom than workers, and these, who said that the provider fails, say nothing since they
-    ended.
-    """
-    pause, sync = world.status.automatic_pause, world.status.sync
-    if pause is None or sync is None:
-        return False
-    if world.pauses or sync.state is not SyncState.RUNNING:
-        return True
-    return critical_since(world, guard.name) < sync.since_time + clearing.forgotten_in(guard)
-
-
-def _follows_a_rollback(world: World, guard: Guard) -> bool:
-    """Whether the version on trial replaces one that was rolled back: nothing else ends that condition.
-
-    And so lately that what that one did may show: hours later its workers may be gone for want of work, or start anew.
-    """
-    rollout = world.status.rollout
-    if rollout is None or rollout.start_time is None or rollout.stable_revision is None:
-        return False
-    ended = conditions.since(world.status.conditions, "RolledBack", status="False")
-    if ended is None or ended < rollout.start_time.replace(microsecond=0):
-        return False
-    return critical_since(world, guard.name) < ended + clearing.forgotten_in(guard)
 
 
 def _blamed(guard: Guard, reading: Reading, found: Finding, where: str) -> Verdict:

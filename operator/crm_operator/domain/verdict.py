@@ -7,6 +7,7 @@ from datetime import datetime
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Answer, DecisionEvidence, Guard, GuardState, GuardStatus
 from crm_operator.domain.blame import Blame
+from crm_operator.domain.lasting import lasting_breach
 from crm_operator.domain.world import World
 
 
@@ -53,9 +54,8 @@ def said_before(world: World, guard: str) -> GuardStatus | None:
 
 def critical_since(world: World, guard: str) -> datetime:
     """Since when a guard whose value is Critical is so; now, if it was not before, or only kept its state."""
-    was = said_before(world, guard)
-    lasts = was is not None and was.state is GuardState.CRITICAL and was.clear_time is None
-    return was.since if was is not None and lasts else world.now
+    lasting = lasting_breach(said_before(world, guard))
+    return world.now if lasting is None else lasting.since
 
 
 def evidence_of(verdict: Verdict) -> DecisionEvidence:
