@@ -12,9 +12,11 @@ from typing import Literal
 from crm_operator.api.duration import render
 from crm_operator.api.v1alpha1 import Guard, GuardBaseline, GuardState, GuardStatus
 from crm_operator.domain import baseline
+from crm_operator.domain.lasting import lasting_breach, lasting_outage
 from crm_operator.domain.likeness import (
     CLEAN_FOR,
     MANY,
+    PATIENCE,
     SAME_MOMENT,
     Likeness,
     as_often,
@@ -42,9 +44,6 @@ CHANCE = 1e-6
 #: ... and for so many windows running it is none either: chance comes and goes.
 LASTING = 6
 
-#: The new version is bad beyond doubt, only the provider's part is not clear: after this time nobody waits any longer.
-PATIENCE = timedelta(seconds=3)
-
 #: With no stable worker beside it: trouble of the provider's other integrations that began no longer before is the
 #: same, and one of them that is at Warning by now has this long to show that it fails as well.
 TOGETHER, NEIGHBOURS_PATIENCE = timedelta(minutes=1), timedelta(seconds=10)
@@ -53,6 +52,9 @@ RECORDED_WITHIN = timedelta(seconds=1)
 
 #: A stable version that runs beside it and cannot be read has this long, in which a worker that hung is asked again.
 UNREAD_PATIENCE = timedelta(seconds=30)
+#: One that is read, and has hardly ended a job since the trouble began, has this long to get some: a version that fails
+#: fast asks an empty queue oftener, and takes the jobs and all retries (tests/unit/domain/test_blame_of_idle.py).
+IDLE_PATIENCE = timedelta(seconds=10)
 #: Why there is no value although it was read.
 _READ = frozenset({METRIC_MISSING, TOO_FEW_JOBS, "NoData", "WindowNotFilled"})
 
@@ -123,22 +125,48 @@ def find(
     `past` is what the trusted version did before; it is asked when there is no `other`. `beside`: stable workers are
     to run now, so that what cannot be read of them is missing, and not over.
     """
-    blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
-    began = was.since if was is not None and blamed and was.clear_time is None else now
+    outage, breach = lasting_outage(was), lasting_breach(was)
+    began = now if breach is None else breach.since
     if not isinstance(other, Reading):
-        if blamed == "provider":
+        if outage is not None:
             return Finding("provider", "since an outage of both")
         found = alone(guard, mine, neighbours, past, began=began, now=now)
         missing = beside and isinstance(other, Unknown) and other.reason not in _READ
         if found.blame == "revision" and missing and now - began < UNREAD_PATIENCE:
             return Finding("undecided", "which is to be read before anybody is blamed")
         return found
-    found = _compared(guard, mine, other, was, now)
-    if found.blame == "undecided" and other.is_last and not beside:
-        return alone(guard, mine, neighbours, past, began=began, now=now)  # they cannot tell any more
+    if compare(guard, mine, other) is Likeness.ALIKE:
+        return Finding("provider", f"which {Likeness.ALIKE.value}")
+    if outage is not None:
+        found = _after_an_outage(guard, mine, other, outage, now)
+    else:
+        likeness = settled(guard, mine, other, waited=now - began)
+        found = Finding("revision") if likeness is Likeness.LESS else _OPEN[likeness]
+        ends = _waits_until(likeness, other, began, beside=beside)
+        if found.blame == "undecided" and now >= min(ends, began + PATIENCE):
+            told = alone(guard, mine, neighbours, past, began=began, now=now)  # as with no stable worker beside it
+            return told if told.blame == "provider" or now >= ends else found
     if found.blame == "revision" and _by_chance(guard, mine, other):
         return Finding("undecided", "no more than chance makes of what stable has as well", by_chance=True)
     return found
+
+
+_OPEN: Mapping[Likeness, Finding] = {
+    Likeness.EARLY: Finding("undecided", f"which {Likeness.EARLY.value}"),
+    Likeness.UNSETTLED: Finding("undecided", f"where there are {Likeness.UNSETTLED.value} whether the provider fails"),
+}
+
+
+def _waits_until(likeness: Likeness, other: Reading, began: datetime, *, beside: bool) -> datetime:
+    """Until when a stable version that does not tell is waited for."""
+    if not beside:
+        # It is being replaced, or ends: it has less and less to tell, or cannot any more.
+        return began if other.is_last else began + PATIENCE
+    longest = began + UNREAD_PATIENCE
+    if likeness is Likeness.EARLY or other.read_since is None:
+        return longest
+    # What it did while it could not be read is not known of the last seconds.
+    return min(max(began, other.read_since) + IDLE_PATIENCE, longest)
 
 
 def alone(
@@ -174,29 +202,16 @@ def is_finding(guards: Sequence[GuardStatus], now: datetime) -> bool:
 
     What is undecided for longer waits for more jobs, not for news of those that there are.
     """
-    return any(guard.blame == "undecided" and now - guard.since < 2 * PATIENCE for guard in guards)
+    return any(guard.blame == "undecided" and now - guard.since < IDLE_PATIENCE for guard in guards)
 
 
-def _compared(guard: Guard, mine: Reading, other: Reading, was: GuardStatus | None, now: datetime) -> Finding:
-    blamed = was.blame if was is not None and was.state is GuardState.CRITICAL else None
-    if compare(guard, mine, other) is Likeness.ALIKE:
-        return Finding("provider", f"which {Likeness.ALIKE.value}")
-    if was is not None and blamed == "provider":
-        clear = share_of(guard, mine, other) < CLEARLY_LESS
-        needed: timedelta = max(CLEAR_FOR, (guard.window or timedelta()) * CLEAR_SHARE)
-        if not clear or was.stable_clear_time is None or now - was.stable_clear_time < needed:
-            return Finding("provider", "since an outage of both", stable_clear=clear)
-        return Finding("revision")
-    waited = now - was.since if was is not None and blamed == "undecided" else timedelta()
-    if waited >= PATIENCE:
-        return Finding("revision")
-    match settled(guard, mine, other, waited=waited):
-        case Likeness.EARLY:
-            return Finding("undecided", f"which {Likeness.EARLY.value}")
-        case Likeness.UNSETTLED:
-            return Finding("undecided", f"where there are {Likeness.UNSETTLED.value} whether the provider fails")
-        case _:
-            return Finding("revision")
+def _after_an_outage(guard: Guard, mine: Reading, other: Reading, was: GuardStatus, now: datetime) -> Finding:
+    """The provider was to blame, and stable does not fail as well any more."""
+    clear = share_of(guard, mine, other) < CLEARLY_LESS
+    needed: timedelta = max(CLEAR_FOR, (guard.window or timedelta()) * CLEAR_SHARE)
+    if not clear or was.stable_clear_time is None or now - was.stable_clear_time < needed:
+        return Finding("provider", "since an outage of both", stable_clear=clear)
+    return Finding("revision")
 
 
 def by_neighbours(guard: Guard, neighbours: Sequence[Neighbour], *, began: datetime, now: datetime) -> Finding:

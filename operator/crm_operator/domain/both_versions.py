@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from crm_operator.domain import baseline
-from crm_operator.domain.blame import PATIENCE
+from crm_operator.domain.blame import IDLE_PATIENCE
 from crm_operator.domain.likeness import Likeness, settled
 from crm_operator.domain.verdict import Verdict, critical_since
 from crm_operator.domain.world import Reading, World
@@ -38,7 +38,7 @@ def _corrected(world: World, verdict: Verdict, telling: Sequence[Verdict]) -> Ve
     alike = provider or next((other for other, likeness in seen if likeness is Likeness.ALIKE), None)
     # One above its limit ends its own waiting, for a second look or for the provider's other integrations.
     is_open = (other for other, likeness in seen if likeness in _OPEN)
-    undecided = next((other for other in is_open if waited < PATIENCE or other.blame == "undecided"), None)
+    undecided = next((other for other in is_open if waited < IDLE_PATIENCE or other.blame == "undecided"), None)
     if alike is not None and (provider is not None or not clear):
         message = f"{verdict.message}; stable has trouble as well, by guard {alike.name}"
         return replace(verdict, blame="provider", by_chance=False, message=message)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from crm_operator.api.v1alpha1 import Guard
 from crm_operator.domain.min_jobs import JobsWithin
 from crm_operator.domain.reductions import Group
-from crm_operator.domain.scraped import Kind, Scrape, Scraped
+from crm_operator.domain.scraped import GAP, Kind, Scrape, Scraped
 from crm_operator.domain.world import Evidence, JobsDone, JobTime, Reading, Unknown
 
 #: Jobs that a worker has processed, as Dramatiq's Prometheus middleware counts them.
@@ -98,7 +98,13 @@ class PodFleet:
             if isinstance(reading, Reading):
                 compared = len(sides) > 1
                 recent = group.recent(guard, jobs=JOBS_METRIC, window_only=not compared)
-                reading = replace(reading, recent=recent, is_last=_have_ended(pods))
+                reading = replace(
+                    reading,
+                    recent=recent,
+                    is_last=_have_ended(pods),
+                    read_since=_read_since(pods, now),
+                    worked_since=_worked_since(pods),
+                )
             by_revision[side] = reading
         return Evidence(by_revision=by_revision, overall=self._group(list(self.pods.values()), now).reduce(guard))
 
@@ -196,6 +202,16 @@ class PodFleet:
 def _have_ended(pods: Iterable[PodMemory]) -> bool:
     """A worker stops serving its metrics when it is told to stop, before its pod is gone."""
     return all(pod.fault is not None and pod.fault.reason == REFUSED for pod in pods if pod.is_there)
+
+
+def _read_since(pods: Iterable[PodMemory], now: datetime) -> datetime | None:
+    read = (pod for pod in pods if pod.is_there and pod.read_at is not None and now - pod.read_at <= GAP)
+    return min((pod.read_since for pod in read if pod.read_since is not None), default=None)
+
+
+def _worked_since(pods: Iterable[PodMemory]) -> datetime | None:
+    counted = (memory for pod in pods if (memory := pod.metrics.get(JOBS_METRIC)) is not None)
+    return max((since for memory in counted if (since := memory.counter.grown_since) is not None), default=None)
 
 
 def _jobs_of(pod: PodMemory) -> JobsDone:

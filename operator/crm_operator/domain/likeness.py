@@ -20,6 +20,9 @@ SHARED_FAULT = 0.5
 #: Stable does fail less when the chance of so few errors, did it fail half as often, is below this. The usual 5 %
 #: blamed healthy releases ten times as often in simulated outages (tests/unit/domain/test_blame.py).
 SURE = 0.01
+#: The new version is bad beyond doubt, and only the provider's part is not clear: after this time what is likelier than
+#: not decides. A stable version with hardly any job has still to end two well beside a version that fails in each.
+PATIENCE, LIKELY = timedelta(seconds=3), 0.5
 #: More errors than this on both sides together need no test of chance.
 MANY = 1000
 #: A chance is at least this, and at most 1 without it.
@@ -52,24 +55,33 @@ class Likeness(Enum):
 
 
 def settled(guard: Guard, mine: Reading, other: Reading, *, waited: timedelta) -> Likeness:
-    """How `other` fares beside `mine`, `waited` after the trouble began: that stable does better takes two looks."""
-    found = compare(guard, mine, other)
+    """How `other` fares beside `mine`, `waited` after the trouble began: that stable does better takes two looks.
+
+    After `PATIENCE` it need not be of one moment with `mine` any more, but of the later half of that time: what it told
+    just after the trouble began is of jobs that it had taken before.
+    """
+    is_long = waited >= PATIENCE
+    found = compare(guard, mine, other, sure=LIKELY if is_long else SURE)
     if found is Likeness.ALIKE:
         return found
     # A gauge has had its second look: it was over the limit twice running.
-    is_young = bool(mine.recent) and guard.reduce not in LEVELS and waited < CLEAN_FOR
-    if is_young or other.at < mine.at - SAME_MOMENT:
+    is_of_jobs = bool(mine.recent) and guard.reduce not in LEVELS
+    apart = waited / 2 if is_long else SAME_MOMENT
+    if (is_of_jobs and waited < CLEAN_FOR) or other.at < mine.at - apart:
         return Likeness.EARLY
+    if is_of_jobs and other.worked_since is not None and other.worked_since < mine.at - waited:
+        return Likeness.UNSETTLED  # all its good jobs may have been over before the trouble began
     if found is Likeness.UNSETTLED and _is_clean(guard, mine, other):
         return Likeness.LESS
     return found
 
 
-def compare(guard: Guard, mine: Reading, other: Reading) -> Likeness:
+def compare(guard: Guard, mine: Reading, other: Reading, *, sure: float = SURE) -> Likeness:
     """How `other` fares beside `mine`, whose value is above 0.
 
     Of counters of events, by the conditional test of two Poisson rates (Przyborowski and Wilenski 1940): if stable
-    failed half as often, its part of all errors would follow a binomial distribution.
+    failed half as often, its part of all errors would follow a binomial distribution. It fails less when the chance of
+    so few is below `sure`.
     """
     both = _same_time(guard, mine, other)
     if both is None:
@@ -88,7 +100,7 @@ def compare(guard: Guard, mine: Reading, other: Reading) -> Likeness:
         return Likeness.LESS  # what a Ratio divides need not be a number of events
     expected = SHARED_FAULT * b.base
     chance = at_most(round(b.value), errors, expected / (a.base + expected))
-    return Likeness.LESS if chance < SURE else Likeness.UNSETTLED
+    return Likeness.LESS if chance < sure else Likeness.UNSETTLED
 
 
 def as_often(mine: float, base: float, other: float, other_base: float, *, chance: float) -> bool:

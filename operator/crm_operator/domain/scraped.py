@@ -18,6 +18,8 @@ from crm_operator.domain.world import Unknown
 UNREAD = Unknown("not read yet", "Starting")
 #: A process that is to be read within this time after it began has said nothing before: workers need as long to answer.
 COMES_UP = timedelta(seconds=30)
+#: While a version is tried each process is read every second; one that was not for so long could not be.
+GAP = timedelta(seconds=3)
 #: The reason that a source gives when what it reads does not have the metric at all.
 METRIC_MISSING = "MetricMissing"
 
@@ -92,6 +94,7 @@ class Scraped:
     fault: Unknown | None = UNREAD  # of the newest scrape; None: it was read
     heard_at: datetime | None = None  # the first good scrape
     read_at: datetime | None = None  # the newest one
+    read_since: datetime | None = None  # the first one after the last `GAP`
     metrics: dict[str, MetricMemory] = field(default_factory=dict)
 
     def record(
@@ -105,6 +108,8 @@ class Scraped:
         if isinstance(scrape, Unknown):
             self.fault = scrape
             return
+        if self.read_since is None or self.read_at is None or at - self.read_at > GAP:
+            self.read_since = at
         self.fault, self.read_at, self.heard_at = None, at, self.heard_at or at
         for name, sample in scrape.items():
             memory = self._metric(name)

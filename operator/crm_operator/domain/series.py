@@ -81,6 +81,11 @@ class Growth(Generic[A]):
         """Stored increases."""
         return len(self._steps)
 
+    @property
+    def grown_since(self) -> datetime | None:
+        """The newest increase is of after this time. None: none is remembered."""
+        return self._steps[-1].since if self._steps else None
+
     def _is_young(self, window: timedelta) -> bool:
         return self._started_at is not None and self.first_at is not None and self.first_at - self._started_at <= window
 

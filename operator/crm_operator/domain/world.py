@@ -162,6 +162,10 @@ class Reading:
     over: Over | None = None
     #: Of pods: all that are there refuse connections since, as a worker does that ends. Nothing follows.
     is_last: bool = False
+    #: Of pods: since when one of them at least is read without a gap. None: it is not known.
+    read_since: datetime | None = None
+    #: ... and when they had ended a job last: after this time. None: they count none, or none of late.
+    worked_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

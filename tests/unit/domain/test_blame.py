@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_operator.api.v1alpha1 import GuardState, GuardStatus
-from crm_operator.domain.blame import PATIENCE, find
+from crm_operator.domain.blame import find
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
+from crm_operator.domain.likeness import PATIENCE
 from crm_operator.domain.scraped import Sample
 from crm_operator.domain.world import Neighbour, Reading, Unknown
 from tests.unit.domain.builders import NOW, SECOND, a_guard, did

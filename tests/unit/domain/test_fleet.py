@@ -249,8 +249,41 @@ def test_a_version_whose_pods_all_refuse_has_told_for_the_last_time() -> None:
 
 
 def is_last(found: Reading | Unknown) -> bool:
+    return a_reading(found).is_last
+
+
+def a_reading(found: Reading | Unknown) -> Reading:
     assert isinstance(found, Reading), found
-    return found.is_last
+    return found
+
+
+def test_since_when_a_version_is_read_without_a_gap() -> None:
+    fleet = Fleet(a1=-5, a2=-5, b1=-5)
+    for second in (1, 4, 5):
+        fleet.says(second, "a1", second)
+        fleet.says(second, "a2", second)
+    assert a_reading(fleet.side(5, "a")).read_since == at(1)
+    for second in (7, 8):
+        fleet.says(second, "a1", second)
+    assert a_reading(fleet.side(8, "a")).read_since == at(1), "one that goes on tells for both"
+    fleet.says(12, "a1", 12)
+    fleet.says(12, "a2", 12)
+    assert a_reading(fleet.side(12, "a")).read_since == at(12), "none did for more than 3 s"
+    assert a_reading(fleet.side(16, "a")).read_since is None
+
+
+def test_after_when_a_version_ended_a_job_last() -> None:
+    fleet = Fleet(a1=-500, a2=-500, b1=-500)
+    for second, jobs in [(1, 3), (2, 3), (4, 5), (6, 5)]:
+        fleet.says(second, "a1", 0)
+        fleet.says(second, "a1", jobs, metric=JOBS_METRIC)
+        fleet.says(second, "a2", 0)
+        fleet.says(second, "a2", 1, metric=JOBS_METRIC)
+        fleet.says(second, "b1", 0)
+        if second == 2:
+            assert a_reading(fleet.side(2, "a")).worked_since == at(-500)
+    assert a_reading(fleet.side(6, "a")).worked_since == at(2)
+    assert a_reading(fleet.side(6, "b")).worked_since is None, "it counts no jobs"
 
 
 def test_a_sample_without_successor_is_stale() -> None:

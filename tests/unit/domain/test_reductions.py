@@ -23,8 +23,8 @@ def test_the_worst_pod_counts_for_a_gauge() -> None:
     fleet, last = Fleet(a1=-5, a2=-5, b1=-5), a_guard(reduce="Last")
     for pod, number in [("a1", 3.0), ("a2", 9.0), ("b1", -1.0)]:
         fleet.says(1, pod, number)
-    assert fleet.side(2, "a", last) == Reading(9, samples=2, at=at(1), previous=None)
-    assert fleet.side(2, "b", last) == Reading(-1, samples=1, at=at(1), previous=None)
+    assert fleet.side(2, "a", last) == Reading(9, samples=2, at=at(1), previous=None, read_since=at(1))
+    assert fleet.side(2, "b", last) == Reading(-1, samples=1, at=at(1), previous=None, read_since=at(1))
     for pod, number in [("a1", 4.0), ("a2", 2.0), ("b1", 0.0)]:
         fleet.says(6, pod, number)
     assert fleet.overall(7, last) == Reading(4, samples=3, at=at(6), previous=9)
