@@ -53,7 +53,7 @@ RECORDED_WITHIN = timedelta(seconds=1)
 #: A stable version that runs beside it and cannot be read has this long, in which a worker that hung is asked again.
 UNREAD_PATIENCE = timedelta(seconds=30)
 #: One that is read, and has hardly ended a job since the trouble began, has this long to get some: a version that fails
-#: fast asks an empty queue oftener, and takes the jobs and all retries (tests/unit/domain/test_blame_of_idle.py).
+#: fast asks an empty queue oftener, and takes the jobs and all retries (tests/unit/domain/test_blame_beside_idle.py).
 IDLE_PATIENCE = timedelta(seconds=10)
 #: Why there is no value although it was read.
 _READ = frozenset({METRIC_MISSING, TOO_FEW_JOBS, "NoData", "WindowNotFilled"})
@@ -144,8 +144,9 @@ def find(
         found = Finding("revision") if likeness is Likeness.LESS else _OPEN[likeness]
         ends = _waits_until(likeness, other, began, beside=beside)
         if found.blame == "undecided" and now >= min(ends, began + PATIENCE):
-            told = alone(guard, mine, neighbours, past, began=began, now=now)  # as with no stable worker beside it
-            return told if told.blame == "provider" or now >= ends else found
+            # As with no stable worker beside it; while one is, what was before it is no excuse.
+            told = alone(guard, mine, neighbours, None if beside else past, began=began, now=now)
+            found = told if told.blame == "provider" or now >= ends else found
     if found.blame == "revision" and _by_chance(guard, mine, other):
         return Finding("undecided", "no more than chance makes of what stable has as well", by_chance=True)
     return found

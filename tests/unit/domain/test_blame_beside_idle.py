@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from crm_operator.api.v1alpha1 import GuardState
-from crm_operator.domain.blame import IDLE_PATIENCE, UNREAD_PATIENCE, find
+from crm_operator.api.v1alpha1 import GuardBaseline, GuardState
+from crm_operator.domain.blame import IDLE_PATIENCE, UNREAD_PATIENCE, Past, find
 from crm_operator.domain.likeness import PATIENCE
 from crm_operator.domain.world import Reading
 from tests.unit.domain.builders import NOW, SECOND, did
@@ -76,6 +76,20 @@ NONE = told(did(0, 0), worked=99)
 def test_a_stable_version_that_does_not_tell_is_waited_for(other: Reading, waited: float, blame: str) -> None:
     before = was("undecided", for_seconds=waited)
     assert find(GUARD, did(10, 10), other, before, NOW, beside=True).blame == blame
+
+
+def test_what_was_before_excuses_nothing_while_a_stable_version_is_to_run_beside_it() -> None:
+    past = Past(GuardBaseline(guard=GUARD.name, events=30, jobs=600, seconds=3600, time=NOW), 300 * SECOND)
+    before = was("undecided", for_seconds=IDLE)
+    assert past.explains(GUARD, did(10, 150))
+    assert find(GUARD, did(10, 150), NONE, before, NOW, past=past, beside=True).blame == "revision"
+    assert find(GUARD, did(10, 150), NONE, before, NOW, past=past, beside=False).by_chance
+
+
+def test_what_stable_has_by_chance_as_well_is_nobodys_fault_however_long_few_jobs_are_waited_for() -> None:
+    mine, other = did(15, 600), told(did(1, 150), worked=99)
+    found = find(GUARD, mine, other, was("undecided", for_seconds=IDLE), NOW, beside=True)
+    assert (found.blame, found.by_chance) == ("undecided", True)
 
 
 @pytest.mark.parametrize(
