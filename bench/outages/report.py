@@ -20,7 +20,7 @@ servers: each tells of {JOBS_PER_SECOND:g} jobs a second and few errors. A healt
 before the canary, in its hold, at the promotion or in the bake on (random within each). The worker itself goes on well.
 A step was ended *blind* when, of the new version's workers, fewer than nine in ten had a page that could be read in the
 {FRESH:g} s before, for which a reading counts. Faults marked ° can be read, and are wrong, or right in turn: there
-only a rollback is the operator's fault. A worker that hung is asked every 30 s at least, so its rollout ends later.
+only a rollback is the operator's fault. A worker that hung is asked every 10 s at least, so its rollout ends later.
 """
 
 _PROVIDER = f"""**Of the provider**: one outage of {OUTAGE:g} s, in which {FAILING:.0%} of all jobs fail, whatever the

@@ -21,7 +21,7 @@ WORKERS, WEIGHT = 4, 50
 HOLD, BAKE, WINDOW, LIMIT = 4.0, 6.0, 15.0, 8
 #: Longer than the hold or the bake, and than what was read before counts.
 OUTAGE = 12.0
-#: For the first version, and for a rollout from the end of an outage on. A worker that hung is asked every 30 s.
+#: For the first version, and for a rollout from the end of an outage on. A worker that hung is asked every 10 s.
 START_WITHIN, FINISH_WITHIN = 90.0, 120.0
 
 T = TypeVar("T")

@@ -24,8 +24,9 @@ _STALE_INTERVALS, _STALE_LEAST = 3, timedelta(seconds=3)
 
 #: A round is over for the others when a pod has not answered for this time, in seconds; what it says later counts too.
 _ROUND_WAIT = 0.5
-#: A pod that hangs is asked at least this often, in seconds.
-_LONGEST_REST = 30.0
+#: A pod that hangs is asked at least this often, in seconds: a few times while a stable version that cannot be read is
+#: waited for (domain/blame.py).
+_LONGEST_REST = 10.0
 #: Seconds between looks for what can wait.
 _LATER = 1.0
 
