@@ -7,6 +7,8 @@ from crm_operator.api.v1alpha1 import (
     CrmIntegrationSpec,
     CrmIntegrationStatus,
     Guard,
+    GuardState,
+    GuardStatus,
     RolloutPhase,
     RolloutStatus,
     WorkersStatus,
@@ -31,6 +33,8 @@ from crm_operator.domain.world import (
 NOW = datetime(2026, 11, 24, 3, 0, 0, tzinfo=UTC)
 GOOD = "aaaaaaaaaaaaaaaa"
 SECOND = timedelta(seconds=1)
+#: From the first verdict that is open to the scrape of all workers, in seconds.
+AT_ONCE = 0.04
 
 
 def a_template(version: str = "v2") -> dict[str, Any]:
@@ -167,6 +171,17 @@ def a_canary_world(**parts: Any) -> World:
 
 def read(value: float, *, samples: int = 1, previous: float | None = None) -> Reading:
     return Reading(value=value, samples=samples, at=NOW, previous=previous)
+
+
+def was(blame: str, *, for_seconds: float = 0, clear_for: float | None = None) -> GuardStatus:
+    """A guard that was Critical since `for_seconds` ago."""
+    return GuardStatus(
+        name="sync-errors",
+        state=GuardState.CRITICAL,
+        blame=blame,
+        since=NOW - for_seconds * SECOND,
+        stable_clear_time=None if clear_for is None else NOW - clear_for * SECOND,
+    )
 
 
 def did(errors: float, jobs: float | None, *, before: tuple[float, float] = (0, 0), samples: int = 1) -> Reading:

@@ -17,8 +17,7 @@ from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.lasting import lasting_breach
 from crm_operator.domain.scraped import Sample
 from crm_operator.domain.world import Reading
-from tests.unit.domain.builders import NOW, SECOND, a_guard
-from tests.unit.domain.test_blame import AT_ONCE, was
+from tests.unit.domain.builders import AT_ONCE, NOW, SECOND, a_guard, was
 
 THREADS, PREFETCH = 2, 4
 FIRST_WAIT, LONGEST_WAIT = 0.005, 1.0
@@ -130,8 +129,8 @@ class _Run:
             self._waiting += 1
 
     def _look(self) -> Iterator[float]:
-        """The new version is read four times a second, stable once, and as often once a verdict is open."""
-        race, was_said = self._race, self._was
+        """The new version is read four times a second; stable once, or as often as it while a verdict is open."""
+        race = self._race
         for number in count():
             now, was_said = NOW + self.now * SECOND, self._was
             for name, worker in self._workers.items():

@@ -15,7 +15,7 @@ from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
 from crm_operator.domain.likeness import PATIENCE
 from crm_operator.domain.scraped import Sample
 from crm_operator.domain.world import Neighbour, Reading, Unknown
-from tests.unit.domain.builders import NOW, SECOND, a_guard, did
+from tests.unit.domain.builders import AT_ONCE, NOW, SECOND, a_guard, did, was
 
 WINDOW = 300 * SECOND
 GUARD = a_guard()
@@ -24,16 +24,6 @@ GUARD = a_guard()
 def last(reading: Reading) -> Reading:
     """Of workers that end."""
     return replace(reading, is_last=True)
-
-
-def was(blame: str, *, for_seconds: float = 0, clear_for: float | None = None) -> GuardStatus:
-    return GuardStatus(
-        name="sync-errors",
-        state=GuardState.CRITICAL,
-        blame=blame,
-        since=NOW - for_seconds * SECOND,
-        stable_clear_time=None if clear_for is None else NOW - clear_for * SECOND,
-    )
 
 
 LATE = replace(did(0, 40), at=NOW - timedelta(milliseconds=251))
@@ -179,10 +169,6 @@ class Trouble:
     workers: tuple[int, int] = (1, 4)  # new, old
     limit: float = 10
     quick: bool = True  # False: so many pods run the new version that all are read once a second
-
-
-#: From the first verdict that is open to the scrape of all workers, in seconds.
-AT_ONCE = 0.04
 
 
 def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:

@@ -9,9 +9,9 @@ from crm_operator.api.v1alpha1 import GuardBaseline, GuardState
 from crm_operator.domain.blame import IDLE_PATIENCE, UNREAD_PATIENCE, Past, find
 from crm_operator.domain.likeness import PATIENCE
 from crm_operator.domain.world import Reading
-from tests.unit.domain.builders import NOW, SECOND, did
+from tests.unit.domain.builders import NOW, SECOND, did, was
 from tests.unit.domain.racing_workers import Race, run
-from tests.unit.domain.test_blame import GUARD, nearby, was
+from tests.unit.domain.test_blame import GUARD, nearby
 
 SEEDS = range(20)
 
@@ -60,9 +60,13 @@ NONE = told(did(0, 0), worked=99)
         pytest.param(told(did(0, 40), worked=0.3), 0.25, "undecided", id="all that is known to be good came before"),
         pytest.param(told(did(0, 1)), LONG, "undecided", id="one good job is little"),
         pytest.param(told(did(0, 2)), LONG, "revision", id="two are likelier to be good than not"),
+        pytest.param(told(did(1, 3)), LONG, "undecided", id="one that failed, of few, is as likely as not"),
+        pytest.param(told(did(0, 40), worked=1.5), 2, "revision", id="a job ended well since"),
+        pytest.param(told(did(0, 40), worked=LONG + 0.1), LONG, "undecided", id="none ended since, for long"),
+        pytest.param(told(did(0, 40), worked=LONG), LONG, "revision", id="one may have ended just then"),
         pytest.param(NONE, LONG, "undecided", id="no job at all"),
-        pytest.param(NONE, IDLE - 0.1, "undecided", id="still none"),
-        pytest.param(NONE, IDLE, "revision", id="none for long"),
+        pytest.param(NONE, 9.9, "undecided", id="still none"),
+        pytest.param(NONE, 10, "revision", id="none for long"),
         pytest.param(told(did(0, 0), read=1, worked=99), IDLE, "undecided", id="could not be read meanwhile"),
         pytest.param(told(did(0, 0), read=IDLE, worked=99), IDLE + 5, "revision", id="is read for as long as that"),
         pytest.param(told(did(0, 0), read=1, worked=99), UNREAD, "revision", id="but not for ever"),

@@ -263,13 +263,15 @@ def test_since_when_a_version_is_read_without_a_gap() -> None:
         fleet.says(second, "a1", second)
         fleet.says(second, "a2", second)
     assert a_reading(fleet.side(5, "a")).read_since == at(1)
-    for second in (7, 8):
+    for second in (7, 8, 9):
         fleet.says(second, "a1", second)
-    assert a_reading(fleet.side(8, "a")).read_since == at(1), "one that goes on tells for both"
-    fleet.says(12, "a1", 12)
-    fleet.says(12, "a2", 12)
-    assert a_reading(fleet.side(12, "a")).read_since == at(12), "none did for more than 3 s"
-    assert a_reading(fleet.side(16, "a")).read_since is None
+    fleet.says(9, "a2", 9)
+    assert a_reading(fleet.side(12, "a")).read_since == at(1), "one that goes on tells for both"
+    fleet.there(12, a2=-5, b1=-5)
+    assert a_reading(fleet.side(12, "a")).read_since == at(9), "the other is gone"
+    fleet.says(13, "a2", 13)
+    assert a_reading(fleet.side(13, "a")).read_since == at(13), "not read for more than 3 s"
+    assert a_reading(fleet.side(17, "a")).read_since is None
 
 
 def test_after_when_a_version_ended_a_job_last() -> None:
