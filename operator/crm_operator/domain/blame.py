@@ -55,7 +55,7 @@ UNREAD_PATIENCE = timedelta(seconds=30)
 #: One that is read, and has hardly ended a job since the trouble began, has this long to get some: a version that fails
 #: fast asks an empty queue oftener, and takes the jobs and all retries (tests/unit/domain/test_blame_beside_idle.py).
 IDLE_PATIENCE = timedelta(seconds=10)
-#: Why there is no value although it was read.
+#: Why one that was read has no value. A counter with labels may not be there before its first error.
 _READ = frozenset({METRIC_MISSING, TOO_FEW_JOBS, "NoData", "WindowNotFilled"})
 
 #: A provider that was to blame stays so until stable has clearly less than the new version for a while: when an outage
@@ -131,9 +131,10 @@ def find(
         if outage is not None:
             return Finding("provider", "since an outage of both")
         found = alone(guard, mine, neighbours, past, began=began, now=now)
-        missing = beside and isinstance(other, Unknown) and other.reason not in _READ
-        if found.blame == "revision" and missing and now - began < UNREAD_PATIENCE:
-            return Finding("undecided", "which is to be read before anybody is blamed")
+        if found.blame != "revision" or other is None or not beside:
+            return found
+        if now - began < (IDLE_PATIENCE if other.reason in _READ else UNREAD_PATIENCE):
+            return Finding("undecided", "which is to be read, and to have ended jobs, before anybody is blamed")
         return found
     if compare(guard, mine, other) is Likeness.ALIKE:
         return Finding("provider", f"which {Likeness.ALIKE.value}")

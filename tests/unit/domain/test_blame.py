@@ -57,13 +57,21 @@ def test_whom_a_breach_blames(mine: Reading, other: Reading | Unknown, before: G
     assert find(GUARD, mine, other, before, NOW).blame == blame
 
 
+FEW = Unknown("jobs did not grow in 300s, so there is no ratio", "NoData")
+MISSING = Unknown("not among the pod's metrics", "MetricMissing")
+
+
 @pytest.mark.parametrize(
     ("other", "before", "blame"),
     [
         pytest.param(Unknown("hangs", "Timeout"), None, "undecided", id="it is read before anybody is blamed"),
         pytest.param(Unknown("hangs", "Timeout"), was("undecided", for_seconds=29), "undecided", id="29 s later"),
         pytest.param(Unknown("hangs", "Timeout"), was("undecided", for_seconds=30), "revision", id="it takes too long"),
-        pytest.param(Unknown("not there", "MetricMissing"), None, "revision", id="it does not have the metric"),
+        pytest.param(FEW, None, "undecided", id="it has too few jobs for a ratio"),
+        pytest.param(FEW, was("undecided", for_seconds=9.9), "undecided", id="for nearly 10 s"),
+        pytest.param(FEW, was("undecided", for_seconds=10), "revision", id="for 10 s"),
+        pytest.param(MISSING, was("undecided", for_seconds=9.9), "undecided", id="it may not have had an error yet"),
+        pytest.param(MISSING, was("undecided", for_seconds=10), "revision", id="it does not have the metric"),
         pytest.param(None, None, "revision", id="it has no worker"),
         pytest.param(did(10, 10), was("undecided", for_seconds=29), "provider", id="it is read, and fails as well"),
         pytest.param(did(0, 40), was("undecided", for_seconds=29), "revision", id="it is read, and does not fail"),

@@ -24,6 +24,7 @@ from tests.unit.domain.builders import (
     a_status,
     a_world,
     evidence,
+    was,
 )
 from tests.unit.domain.fleet import MINUTES_5, Fleet, at
 
@@ -73,9 +74,12 @@ def test_by_default_an_error_breaches_before_any_job_is_done() -> None:
     assert judged(a_canary_world(), evidence(new=1, good=0), done(new=0), guard=plain).state is GuardState.CRITICAL
 
 
-def test_a_stable_version_with_too_few_jobs_is_no_outage_of_the_provider() -> None:
-    verdict = judged(a_canary_world(), evidence(new=11, good=11), done(new=20, good=3))
-    assert (verdict.state, verdict.blame) == (GuardState.CRITICAL, "revision")
+@pytest.mark.parametrize(("waited", "blame"), [(9.9, "undecided"), (10, "revision")])
+def test_a_stable_version_with_too_few_jobs_is_waited_for_and_is_no_outage(waited: float, blame: str) -> None:
+    before = was("undecided", for_seconds=waited)
+    world = a_canary_world(status=a_status(a_rollout(RolloutPhase.CANARY), guards=[before]))
+    verdict = judged(world, evidence(new=11, good=11), done(new=20, good=3))
+    assert (verdict.state, verdict.blame) == (GuardState.CRITICAL, blame)
 
 
 def test_a_value_of_all_is_held_against_the_jobs_of_all() -> None:
@@ -152,6 +156,6 @@ def test_no_value_is_left_that_has_too_few_jobs_behind_it(
     after = with_enough_jobs(a_guard(minJobs=least), before, jobs)
     sides: list[tuple[Any, Any, Any]] = [(after.overall, before.overall, jobs.overall)]
     sides += [(after.by_revision[side], before.by_revision[side], jobs.by_revision.get(side)) for side in (NEW, GOOD)]
-    for found, was, count in sides:
-        assert found == was if isinstance(count, float | int) and count >= least else isinstance(found, Unknown)
+    for found, unfiltered, count in sides:
+        assert found == unfiltered if isinstance(count, float | int) and count >= least else isinstance(found, Unknown)
     assert isinstance(before.overall, Reading)
