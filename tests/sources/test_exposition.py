@@ -1,7 +1,10 @@
 """Reading the Prometheus text format: what counts, what is missing, what is nonsense."""
 
 import math
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -121,6 +124,35 @@ def test_what_prometheus_client_writes_is_read() -> None:
         "took_count": Sample(1, 1),
         "crm_sync_errors_total": Sample(0, 0),
     }
+
+
+SHARED = """
+from prometheus_client import CollectorRegistry, Counter, generate_latest, multiprocess
+errors = Counter("crm_sync_errors", "Errors.", ["workspace"])
+if {touched}:
+    errors.labels(workspace="none")
+registry = CollectorRegistry()
+multiprocess.MultiProcessCollector(registry)
+print(generate_latest(registry).decode(), end="")
+"""
+
+
+@pytest.mark.parametrize(("touched", "found"), [(False, "MetricMissing"), (True, 0)])
+def test_a_labelled_counter_that_processes_share_is_there_from_its_first_series_on(
+    touched: bool, found: float | str, tmp_path: Path
+) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", SHARED.format(touched=touched)],
+        env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    ).stdout
+    name = "crm_sync_errors_total"
+    result = parse(told, frozenset({name}), by_workspace=frozenset({name}))
+    assert not isinstance(result, Unknown)
+    sample = result[name]
+    assert (sample.reason if isinstance(sample, Unknown) else sample.total) == found
+    assert isinstance(sample, Unknown) or not isinstance(sample.workspaces, Unknown)
 
 
 @given(st.binary(max_size=300))

@@ -60,7 +60,11 @@ def _sample(name: str, lines: list[bytes], not_before: float, *, by_workspace: b
         own = [line for line in lines if _line_belongs(line, spelling)]
         if own:
             return _sample_of(name, own, not_before, by_workspace=by_workspace)
-    return Unknown("not among the pod's metrics; check guards[].metric.name", METRIC_MISSING)
+    return Unknown(
+        "not among the pod's metrics; check guards[].metric.name, and let the worker make a labelled counter's first "
+        "series when it starts",
+        METRIC_MISSING,
+    )
 
 
 def _sample_of(name: str, lines: list[bytes], not_before: float, *, by_workspace: bool) -> Sample | Unknown:
