@@ -14,7 +14,6 @@ from crm_operator.api.v1alpha1 import Guard, GuardBaseline, GuardState, GuardSta
 from crm_operator.domain import baseline
 from crm_operator.domain.lasting import lasting_breach, lasting_outage
 from crm_operator.domain.likeness import (
-    CLEAN_FOR,
     MANY,
     PATIENCE,
     SAME_MOMENT,
@@ -141,7 +140,7 @@ def find(
     if outage is not None:
         found = _after_an_outage(guard, mine, other, outage, now)
     else:
-        likeness = settled(guard, mine, other, waited=now - began)
+        likeness = settled(guard, mine, other, began=began, now=now)
         found = Finding("revision") if likeness is Likeness.LESS else _OPEN[likeness]
         ends = _waits_until(likeness, other, began, beside=beside)
         if found.blame == "undecided" and now >= min(ends, began + PATIENCE):
@@ -196,7 +195,7 @@ def is_lost(other: Reading | Unknown | None, mine: Reading | Unknown, was: Guard
     """
     if not isinstance(other, Reading) or not isinstance(mine, Reading) or other.at >= mine.at - SAME_MOMENT:
         return False
-    return was is not None and was.blame == "undecided" and now - was.since >= CLEAN_FOR
+    return was is not None and was.blame == "undecided" and now - was.since >= SAME_MOMENT
 
 
 def is_finding(guards: Sequence[GuardStatus], now: datetime) -> bool:

@@ -8,7 +8,7 @@ by guards.py at the end of each pass, about a version on trial.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 
 from crm_operator.domain import baseline
 from crm_operator.domain.blame import IDLE_PATIENCE
@@ -31,14 +31,15 @@ def _blames(verdict: Verdict) -> bool:
 
 def _corrected(world: World, verdict: Verdict, telling: Sequence[Verdict]) -> Verdict:
     """What is clear comes first, then what the two have alike; what is open waits, as it does for any guard."""
-    waited = world.now - critical_since(world, verdict.name)
-    seen = [(other, _likeness(world, other, waited)) for other in telling]
+    began = critical_since(world, verdict.name)
+    seen = [(other, _likeness(world, other, began)) for other in telling]
     provider = next((other for other in telling if other.acts and other.blame == "provider"), None)
     clear = any(likeness is Likeness.LESS for _, likeness in seen)
     alike = provider or next((other for other, likeness in seen if likeness is Likeness.ALIKE), None)
     # One above its limit ends its own waiting, for a second look or for the provider's other integrations.
     is_open = (other for other, likeness in seen if likeness in _OPEN)
-    undecided = next((other for other in is_open if waited < IDLE_PATIENCE or other.blame == "undecided"), None)
+    waits = world.now < began + IDLE_PATIENCE
+    undecided = next((other for other in is_open if waits or other.blame == "undecided"), None)
     if alike is not None and (provider is not None or not clear):
         message = f"{verdict.message}; stable has trouble as well, by guard {alike.name}"
         return replace(verdict, blame="provider", by_chance=False, message=message)
@@ -47,7 +48,7 @@ def _corrected(world: World, verdict: Verdict, telling: Sequence[Verdict]) -> Ve
     return verdict
 
 
-def _likeness(world: World, verdict: Verdict, waited: timedelta) -> Likeness | None:
+def _likeness(world: World, verdict: Verdict, began: datetime) -> Likeness | None:
     """How stable fares by a verdict on the new version's workers. None: it does not tell.
 
     Errors that are counted tell below a limit as well: the first dead letter may come with the first error.
@@ -66,4 +67,4 @@ def _likeness(world: World, verdict: Verdict, waited: timedelta) -> Likeness | N
         return Likeness.LESS if verdict.acts and verdict.blame == "revision" else None
     if not mine.value:
         return Likeness.ALIKE if other.value else None
-    return settled(verdict.guard, mine, other, waited=waited)
+    return settled(verdict.guard, mine, other, began=began, now=world.now)

@@ -7,7 +7,7 @@ seconds. Asked by blame.py of a guard that breaches, and by both_versions.py of 
 
 import math
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from crm_operator.api.v1alpha1 import Guard, Reduce
@@ -28,9 +28,10 @@ MANY = 1000
 #: A chance is at least this, and at most 1 without it.
 _LEAST = sys.float_info.epsilon
 
-#: Stable is looked at once more, this much later, before events are taken for the release's: an outage of the provider
-#: shows in stable once its jobs in flight are done, and a version that fails fast has many errors by then.
-CLEAN_FOR = timedelta(milliseconds=250)
+#: Stable is read once more before events are taken for the release's, this much after they were seen at least: an
+#: outage of the provider shows in stable once its jobs in flight are done, and a version that fails fast has many
+#: errors by then. With workers read every 250 ms it is the next reading, whatever either takes.
+CLEAN_FOR = timedelta(milliseconds=150)
 #: With few errors chance decides nothing: a stable version that has none in so many jobs at that look does not fail.
 CLEAN_JOBS = 10
 
@@ -54,12 +55,13 @@ class Likeness(Enum):
     EARLY = "is read again before anybody is blamed"
 
 
-def settled(guard: Guard, mine: Reading, other: Reading, *, waited: timedelta) -> Likeness:
-    """How `other` fares beside `mine`, `waited` after the trouble began: that stable does better takes two looks.
+def settled(guard: Guard, mine: Reading, other: Reading, *, began: datetime, now: datetime) -> Likeness:
+    """How `other` fares beside `mine`, whose trouble was first seen at `began`: stable does better only at two looks.
 
     After `PATIENCE` it need not be of one moment with `mine` any more, but of the later half of that time: what it told
     just after the trouble began is of jobs that it had taken before.
     """
+    waited = now - began
     is_long = waited >= PATIENCE
     found = compare(guard, mine, other, sure=LIKELY if is_long else SURE)
     if found is Likeness.ALIKE:
@@ -67,7 +69,7 @@ def settled(guard: Guard, mine: Reading, other: Reading, *, waited: timedelta) -
     # A gauge has had its second look: it was over the limit twice running.
     is_of_jobs = bool(mine.recent) and guard.reduce not in LEVELS
     apart = waited / 2 if is_long else SAME_MOMENT
-    if (is_of_jobs and waited < CLEAN_FOR) or other.at < mine.at - apart:
+    if (is_of_jobs and other.at < began + CLEAN_FOR and not is_long) or other.at < mine.at - apart:
         return Likeness.EARLY
     if is_of_jobs and other.worked_since is not None and other.worked_since < mine.at - waited:
         return Likeness.UNSETTLED  # all its good jobs may have been over before the trouble began

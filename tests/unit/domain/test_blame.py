@@ -34,14 +34,14 @@ PATIENT = PATIENCE / SECOND
     ("mine", "other", "before", "blame"),
     [
         pytest.param(did(10, 10), did(0, 40), None, "undecided", id="even when it is clear: look once more"),
-        pytest.param(did(10, 10), did(0, 40), was("undecided", for_seconds=0.25), "revision", id="which stays clear"),
-        pytest.param(did(10, 10), did(0, 40), was("undecided", for_seconds=0.2), "undecided", id="too soon for jobs"),
+        pytest.param(did(10, 10), did(0, 40), was("undecided", for_seconds=0.15), "revision", id="which stays clear"),
+        pytest.param(did(10, 10), did(0, 40), was("undecided", for_seconds=0.14), "undecided", id="too soon for jobs"),
         pytest.param(did(10, 10), did(40, 40), None, "provider", id="at once when both fail"),
         pytest.param(did(10, 10), LATE, None, "undecided", id="stable is to be read again"),
         pytest.param(did(10, 10), LATE, was("undecided", for_seconds=PATIENT), "revision", id="not for ever"),
         pytest.param(did(1, 3), did(0, 40), None, "undecided", id="one error beside a clean stable: look once more"),
-        pytest.param(did(1, 3), did(0, 10), was("undecided", for_seconds=0.25), "revision", id="which stays clean"),
-        pytest.param(did(1, 3), did(0, 40), was("undecided", for_seconds=0.2), "undecided", id="too soon to say"),
+        pytest.param(did(1, 3), did(0, 10), was("undecided", for_seconds=0.15), "revision", id="which stays clean"),
+        pytest.param(did(1, 3), did(0, 40), was("undecided", for_seconds=0.14), "undecided", id="too soon to say"),
         pytest.param(did(1, 3), did(0, 9), None, "undecided", id="too few jobs"),
         pytest.param(
             did(1, 3), did(0, 9), was("undecided", for_seconds=PATIENT - 0.1), "undecided", id="still too few"
