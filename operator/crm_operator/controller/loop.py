@@ -91,7 +91,7 @@ class Reconciler:
             return wait
         world = await self._observer.observe(key, integration, spec, status, self._refused.get(key))
         plan = decide(world)
-        self._observer.decided(key, world, plan)
+        await self._observer.decided(key, world, plan)
         return await self._carry_out(key, integration, world, plan)
 
     def _first_reading(self, key: Key, queue: QueueView) -> timedelta | None:

@@ -192,12 +192,15 @@ class Observer:
         seen = SyncPauseStatus.model_validate(item.get("status") or {})
         return OwnPause.LIFTED if effective(name, spec, seen, now) is None else OwnPause.PAUSED
 
-    def decided(self, key: Key, world: World, plan: Plan) -> None:
+    async def decided(self, key: Key, world: World, plan: Plan) -> None:
         """What a later look has to know of this one's plan, whether it can be carried out or not."""
         if plan.holds:
             self._held.setdefault(key, world.now)
         else:
             self._held.pop(key, None)
+        if is_finding(plan.status.guards, world.now) and not is_finding(world.status.guards, world.now):
+            # Our own write brings no pass: the next may come with the next news only, and jobs go wrong meanwhile.
+            await self._metrics.watch(key, world.spec, world.status, closely=True)
 
     def forget(self, key: Key) -> None:
         """The integration is gone."""
