@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import SEEK_END
 from urllib.parse import parse_qs, urlsplit
 
 from dev.cluster import Cluster
@@ -29,6 +30,10 @@ class Request:
         return self.verb in WRITES and not self.dry_run
 
 
+#: An entry has no bodies, so it is shorter than this, in bytes.
+_LONGEST = 64 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class AuditLog:
     """The log after `mark`."""
@@ -39,8 +44,11 @@ class AuditLog:
 
     @classmethod
     def from_now(cls, cluster: Cluster, user: str) -> "AuditLog":
-        """Requests of `user` that end after this call."""
-        return cls(cluster, user, cluster.audit_log.stat().st_size)
+        """Requests of `user` that end after this call, and one that is being written."""
+        with cluster.audit_log.open("rb") as log:
+            end = log.seek(0, SEEK_END)
+            begin = log.seek(max(end - _LONGEST, 0))
+            return cls(cluster, user, begin + log.read(end - begin).rfind(b"\n") + 1)
 
     def requests(self) -> list[Request]:
         """All so far; a watch counts when it was answered first, and only once."""
