@@ -164,6 +164,7 @@ async def test_a_rollback_that_cannot_be_recorded_happens_all_the_same(
         now = await scene.deployment()
         assert now is not None
         assert (size(now), image(now)[-2:]) == (2, ":1")
+        await scene.deployment_until(runs(1))
     back = await scene.until(rolled_back, within=40)
     assert decisions(back).count("RolledBack") == 1
     await scene.deployment_until(runs(1))

@@ -31,7 +31,7 @@ _LEAST = sys.float_info.epsilon
 #: Stable is read once more before events are taken for the release's, this much after they were seen at least: an
 #: outage of the provider shows in stable once its jobs in flight are done, and a version that fails fast has many
 #: errors by then. With workers read every 250 ms it is the next reading, whatever either takes.
-CLEAN_FOR = timedelta(milliseconds=150)
+SECOND_LOOK = timedelta(milliseconds=150)
 #: With few errors chance decides nothing: a stable version that has none in so many jobs at that look does not fail.
 CLEAN_JOBS = 10
 
@@ -69,7 +69,7 @@ def settled(guard: Guard, mine: Reading, other: Reading, *, began: datetime, now
     # A gauge has had its second look: it was over the limit twice running.
     is_of_jobs = bool(mine.recent) and guard.reduce not in LEVELS
     apart = waited / 2 if is_long else SAME_MOMENT
-    if (is_of_jobs and other.at < began + CLEAN_FOR and not is_long) or other.at < mine.at - apart:
+    if (is_of_jobs and other.at < began + SECOND_LOOK and not is_long) or other.at < mine.at - apart:
         return Likeness.EARLY
     if is_of_jobs and other.worked_since is not None and other.worked_since < mine.at - waited:
         return Likeness.UNSETTLED  # all its good jobs may have been over before the trouble began

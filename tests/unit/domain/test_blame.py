@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crm_operator.api.v1alpha1 import GuardState, GuardStatus
 from crm_operator.domain.blame import find
 from crm_operator.domain.fleet import JOBS_METRIC, PodFleet
-from crm_operator.domain.likeness import PATIENCE
+from crm_operator.domain.likeness import PATIENCE, SECOND_LOOK
 from crm_operator.domain.scraped import Sample
 from crm_operator.domain.world import Neighbour, Reading, Unknown
 from tests.unit.domain.builders import AT_ONCE, NOW, SECOND, a_guard, did, was
@@ -28,6 +28,7 @@ def last(reading: Reading) -> Reading:
 
 LATE = replace(did(0, 40), at=NOW - timedelta(milliseconds=251))
 PATIENT = PATIENCE / SECOND
+EARLIEST = SECOND_LOOK / SECOND + 0.001  # times are rounded to microseconds
 
 
 @pytest.mark.parametrize(
@@ -177,6 +178,7 @@ class Trouble:
     workers: tuple[int, int] = (1, 4)  # new, old
     limit: float = 10
     quick: bool = True  # False: so many pods run the new version that all are read once a second
+    at_once: float = AT_ONCE  # from the first verdict that is open to the scrape of all workers, in seconds
 
 
 def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
@@ -220,7 +222,7 @@ def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
             found = find(guard, mine, sides["old"], before, now)
             if found.blame != "undecided":
                 return found.blame, at - first
-            look = at + (0.25 if before else AT_ONCE)
+            look = at + (0.25 if before else trouble.at_once)
             before = before or was("undecided").model_copy(update={"since": now})
     raise AssertionError("no verdict")
 
@@ -237,6 +239,9 @@ def first_blame(trouble: Trouble, seed: int) -> tuple[str, float]:
         pytest.param(Trouble(quick=False), id="of many pods"),
         pytest.param(Trouble(quick=False, limit=0), id="of many pods, with a strict limit"),
         pytest.param(Trouble(quick=False, new_takes=0.03), id="of many pods that fail faster"),
+        pytest.param(Trouble(at_once=EARLIEST), id="a second look as early as can be"),
+        pytest.param(Trouble(at_once=EARLIEST, limit=0), id="as early, with a strict limit"),
+        pytest.param(Trouble(at_once=EARLIEST, new_takes=0.03), id="as early, of one that fails faster"),
     ],
 )
 def test_an_outages_onset_is_hardly_ever_the_releases_fault(trouble: Trouble) -> None:
